@@ -1,0 +1,1 @@
+"""From the pages of Spack's build cache website to one SQLite database."""

@@ -1,0 +1,224 @@
+"""The command line: reads options, calls the steps, words the messages; no logic of its own."""
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import click
+
+from etl.build import MAX_JOBS, FailedError, FoundProblem, Report, Request, build, check
+from etl.find import WrongUseError
+from etl.stage import ChangedError
+from etl.workers import WorkerDiedError
+
+_MOST_DIFFERENCES = 1000
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="spack-cache-to-sqlite")
+def main() -> None:
+    """Turn the pages of Spack's build cache website into a SQLite database."""
+
+
+_PATHS = click.argument(
+    "paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path)
+)
+_RELEASES = click.option(
+    "-r",
+    "--release",
+    "releases",
+    multiple=True,
+    metavar="NAME",
+    help="Only this release; can be given several times.",
+)
+_PACKAGES = click.option(
+    "-p",
+    "--package",
+    "packages",
+    multiple=True,
+    metavar="NAME",
+    help="Only this package; can be given several times.",
+)
+_JOBS = click.option(
+    "--jobs",
+    type=click.IntRange(1, MAX_JOBS),
+    default=lambda: min(os.cpu_count() or 1, MAX_JOBS),
+    show_default=f"the machine's cores, at most {MAX_JOBS}",
+    metavar="N",
+    help="Processes that parse pages.",
+)
+_QUIET = click.option("--quiet", is_flag=True, help="Say nothing but what is wrong.")
+
+
+@main.command("build")
+@click.argument("database", metavar="DB", type=click.Path(path_type=Path))
+@_PATHS
+@_RELEASES
+@_PACKAGES
+@click.option("--skip-bad", is_flag=True, help="Leave bad pages out and list them in `problems`.")
+@_JOBS
+@click.option("--force", is_flag=True, help="Build even if nothing changed.")
+@_QUIET
+def build_command(database: Path, skip_bad: bool, force: bool, quiet: bool, **request: Any) -> None:
+    """Read pages and write the database.
+
+    A PATH is a page, or a folder that is searched for pages. The database is replaced when
+    everything has been read and nothing is wrong, or --skip-bad is given.
+    """
+    with _clear_messages():
+        started = time.monotonic()
+        say = _Speaker(quiet)
+        report = build(
+            database, Request(**request), say.problem, say.progress, skip_bad=skip_bad, force=force
+        )
+        if report is None:
+            say.line(f"{database}: nothing changed")
+            return
+        seconds = time.monotonic() - started
+        if not report.written:
+            say.line(f"{_was_read(report)} in {seconds:.1f} s")
+            raise _Failed(
+                f"{_count(report.refused, 'bad page')}; {database} was not changed. "
+                "Correct the pages, or leave them out with --skip-bad."
+            )
+        size = _bytes(database.stat().st_size)
+        left_out = f", left {_count(report.refused, 'bad page')} out" if report.refused else ""
+        say.line(f"{_was_read(report)}{left_out}; wrote {database} ({size}) in {seconds:.1f} s")
+
+
+@main.command("check")
+@_PATHS
+@_RELEASES
+@_PACKAGES
+@_JOBS
+@_QUIET
+def check_command(quiet: bool, **request: Any) -> None:
+    """Read pages and report every problem; write nothing."""
+    with _clear_messages():
+        started = time.monotonic()
+        say = _Speaker(quiet)
+        report = check(Request(**request), say.problem, say.progress)
+        say.line(f"{_was_read(report)} in {time.monotonic() - started:.1f} s")
+        if report.refused:
+            raise _Failed(f"{_count(report.refused, 'bad page')}.")
+
+
+@main.command("verify")
+@click.argument("database", metavar="DB", type=click.Path(path_type=Path))
+@_PATHS
+@_RELEASES
+@_PACKAGES
+@_QUIET
+def verify_command(
+    database: Path,
+    paths: tuple[Path, ...],
+    releases: tuple[str, ...],
+    packages: tuple[str, ...],
+    quiet: bool,
+) -> None:
+    """Prove that the database holds every fact of the pages and nothing else."""
+    from etl.verify import CannotVerify, verify
+
+    with _clear_messages():
+        started = time.monotonic()
+        say = _Speaker(quiet)
+        try:
+            found = verify(database, paths, releases, packages, say.verified)
+            differences = list(islice(found, _MOST_DIFFERENCES + 1))
+        except CannotVerify as error:
+            raise _Failed(str(error)) from None
+        for difference in differences[:_MOST_DIFFERENCES]:
+            click.echo(difference)
+        if differences:
+            more = " or more" if len(differences) > _MOST_DIFFERENCES else ""
+            count = _count(min(len(differences), _MOST_DIFFERENCES), "difference")
+            raise _Failed(f"{count}{more} between {database} and the pages.")
+        say.line(f"{database} holds what the pages say ({time.monotonic() - started:.1f} s)")
+
+
+class _Failed(click.ClickException):
+    exit_code = 1
+
+    def format_message(self) -> str:
+        return self.message
+
+
+@contextmanager
+def _clear_messages() -> Iterator[None]:
+    """Turn what can go wrong into one line and an exit status."""
+    try:
+        yield
+    except WrongUseError as error:
+        raise click.UsageError(str(error)) from None
+    except (FailedError, ChangedError, WorkerDiedError) as error:
+        raise _Failed(str(error)) from None
+    except KeyboardInterrupt:
+        raise _Failed("Interrupted; nothing was changed.") from None
+
+
+class _Speaker:
+    """Says what happens: a progress bar on a terminal, plain lines otherwise."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+        self._step = ""
+        self._bar: Any = None
+
+    def line(self, text: str) -> None:
+        self._end_step()
+        if not self._quiet:
+            click.echo(text)
+
+    def problem(self, found: FoundProblem) -> None:
+        self._end_step()
+        if self._quiet and found.severity == "warning":
+            return
+        line = f":{found.line}" if found.line else ""
+        severity = "warning: " if found.severity == "warning" else ""
+        click.echo(f"{found.file}{line}: {severity}{found.message} [{found.kind}]", err=True)
+
+    def verified(self, pages: int) -> None:
+        self.progress("Reading pages", pages, 0)
+
+    def progress(self, step: str, done: int, total: int) -> None:
+        if self._quiet:
+            return
+        if step != self._step:
+            self._end_step()
+            self._step = step
+            if not sys.stderr.isatty():
+                click.echo(f"{step}…", err=True)
+            elif total:
+                self._bar = click.progressbar(length=total, label=step, file=sys.stderr)
+        if self._bar:
+            self._bar.update(done - self._bar.pos)
+        elif sys.stderr.isatty():
+            click.echo(f"\r{step}… {done or ''}", nl=False, err=True)
+
+    def _end_step(self) -> None:
+        if self._bar:
+            self._bar.render_finish()
+        elif self._step and sys.stderr.isatty():
+            click.echo(err=True)
+        self._bar, self._step = None, ""
+
+
+def _was_read(report: Report) -> str:
+    return (
+        f"Read {_count(report.pages, 'page')} ({_bytes(report.bytes)}): "
+        f"{_count(report.packages, 'package')}, {_count(report.specs, 'spec')}, "
+        f"{_count(report.releases, 'release')}, {_count(report.warnings, 'warning')}"
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _bytes(number: int) -> str:
+    return f"{number / 1e6:,.1f} MB"

@@ -1,0 +1,308 @@
+"""What can be wrong with a page: the kinds, their severity and the wording of the warnings.
+
+The kinds are the rows of the README's table of problems, and what `problems.kind` can hold.
+Warnings are worded here because both sides word them: the build that records them and `verify`,
+which works them out again by its own means and expects the same text.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Severity = Literal["error", "warning"]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of problem.
+
+    Attributes:
+        name: the short fixed word in `problems.kind`.
+        severity: "error" leaves the page out, "warning" loads it.
+        meaning: what was found, for a person.
+        fix: what that person can do about it.
+    """
+
+    name: str
+    severity: Severity
+    meaning: str
+    fix: str
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """One thing that is wrong with one page; sorts by page and line.
+
+    Attributes:
+        page: the page's path, as `pages.path` has it.
+        line: 1-based line in the page's file, or 0 where no line can be named.
+        kind: the name of a `Kind`.
+        message: what was found and what was expected, in one line.
+    """
+
+    page: str
+    line: int
+    kind: str
+    message: str
+
+    @property
+    def severity(self) -> Severity:
+        """How bad it is: "error" or "warning"."""
+        return KINDS[self.kind].severity
+
+
+def _kinds() -> Iterable[Kind]:
+    yield Kind(
+        "unreadable",
+        "error",
+        "The file cannot be opened or read.",
+        "Check that it is a file and that you may read it.",
+    )
+    yield Kind(
+        "too-large",
+        "error",
+        "The file, or the YAML in it, is larger than any real page.",
+        "Check that it is a page; fetch it again.",
+    )
+    yield Kind(
+        "encoding",
+        "error",
+        "The text is not UTF-8, or holds a NUL, another control character or half a character.",
+        "Fetch the page again; it was damaged or saved in another encoding.",
+    )
+    yield Kind("empty", "error", "The file holds nothing.", "Fetch the page again.")
+    yield Kind(
+        "front-matter",
+        "error",
+        "The page does not begin with front matter between two `---` lines.",
+        "Name pages only; fetch the page again if its end is missing.",
+    )
+    yield Kind(
+        "yaml",
+        "error",
+        "The front matter is not valid YAML, or uses tags, anchors, aliases or deep nesting.",
+        "Correct the line, or fetch the page again.",
+    )
+    yield Kind(
+        "json",
+        "error",
+        "`meta` or `spec_details` is not valid JSON, for example because it is cut off.",
+        "Fetch the page again.",
+    )
+    yield Kind(
+        "duplicate-key",
+        "error",
+        "A key occurs twice in one object, so one of the two values would be lost.",
+        "Remove one of the two.",
+    )
+    yield Kind(
+        "missing-key",
+        "error",
+        "A key that every page has is missing.",
+        "Fetch the page again, or ask upstream what became of the key.",
+    )
+    yield Kind(
+        "type",
+        "error",
+        "A value is of another type than it must be; NaN and Infinity are no numbers of bytes.",
+        "Correct the value; quote a text that looks like a number.",
+    )
+    yield Kind(
+        "old-format",
+        "error",
+        "The page was generated before pages had `spec_details`; it does not hold the facts.",
+        "Have upstream generate it again, or leave it out with `--skip-bad`.",
+    )
+    yield Kind(
+        "categories",
+        "error",
+        "`categories` is not the word `package` followed by the release.",
+        "Correct the line.",
+    )
+    yield Kind(
+        "release",
+        "error",
+        "The release is neither `develop`, `develop-YYYY-MM-DD` nor a version such as `v0.23.1`.",
+        "Correct the name; a new kind of release needs a new version of this tool.",
+    )
+    yield Kind(
+        "name",
+        "error",
+        "A name is empty or holds a slash, `..` or a control character.",
+        "Correct the name.",
+    )
+    yield Kind(
+        "hash",
+        "error",
+        "A hash is not 32 characters of a-z and 2-7.",
+        "Correct the hash, or fetch the page again.",
+    )
+    yield Kind(
+        "repeated-hash",
+        "error",
+        "One hash occurs twice on one page, so it is unclear which of the two is right.",
+        "Remove one of the two.",
+    )
+    yield Kind(
+        "versions",
+        "error",
+        "`versions` of a spec does not hold exactly one version.",
+        "Correct the list.",
+    )
+    yield Kind(
+        "variant",
+        "error",
+        "A variant is not in Spack's syntax: `+name`, `~name`, `name=value` or `name:=value`.",
+        "Correct the variant.",
+    )
+    yield Kind(
+        "size",
+        "error",
+        'A size is neither "-" nor a whole number of bytes from 0 to 2^63-1.',
+        "Correct the size.",
+    )
+    yield Kind(
+        "two-packages",
+        "error",
+        "A hash of this page belongs to another package on a page that comes first.",
+        "Find out which of the two pages is right and remove the other.",
+    )
+    yield Kind(
+        "two-pages",
+        "error",
+        "Another page, which comes first, has the same release and package and differs.",
+        "Remove one of the two.",
+    )
+    yield Kind(
+        "path-release",
+        "warning",
+        "The folder names another release than the front matter, which counts.",
+        "Move the page, or correct `categories`.",
+    )
+    yield Kind(
+        "path-package",
+        "warning",
+        "The folder names another package than the front matter, which counts.",
+        "Move the page, or correct `title`.",
+    )
+    yield Kind(
+        "meta",
+        "warning",
+        "The summary in `meta` disagrees with the specs; the specs count.",
+        "None needed; the database holds what the specs say.",
+    )
+    yield Kind(
+        "unknown-key",
+        "warning",
+        "A key that this tool does not know; its values are not in the database.",
+        "Ask for a new version of this tool if the key matters to you.",
+    )
+    yield Kind(
+        "conflict",
+        "warning",
+        "Two releases say different things of one hash; the newest release is believed.",
+        "None needed; a hash should mean one thing, so tell upstream.",
+    )
+    yield Kind(
+        "repeated-value",
+        "warning",
+        "A list of a spec names one value twice; it is kept once.",
+        "None needed.",
+    )
+    yield Kind(
+        "layout",
+        "warning",
+        "`layout` is not `cache`, so the page may be meant for something else.",
+        "None needed if the page looks right.",
+    )
+    yield Kind(
+        "body",
+        "warning",
+        "There is text behind the front matter; it is not read.",
+        "None needed; a page's body is empty.",
+    )
+
+
+KINDS: Mapping[str, Kind] = {kind.name: kind for kind in _kinds()}
+"""Every kind of problem by its name."""
+
+
+def as_json(value: object) -> str:
+    """A value as compact JSON, characters as they are; the spelling of every array we write."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def path_release(folder: str, release: str) -> str:
+    """Wording of `path-release`: the release in the path and the one in the front matter."""
+    return f"the folder says release {folder!r}, the front matter {release!r}, which counts"
+
+
+def path_package(folder: str, package: str) -> str:
+    """Wording of `path-package`: the package in the path and the one in the front matter."""
+    return f"the folder says package {folder!r}, the front matter {package!r}, which counts"
+
+
+def meta_number(key: str, said: int, found: int) -> str:
+    """Wording of `meta` for a number that was counted otherwise."""
+    return f"meta says {key} {said}, spec_details has {found}"
+
+
+def meta_counts(key: str, said: Mapping[str, int], found: Mapping[str, int]) -> str:
+    """Wording of `meta` for counts by name; only the names that differ, absent ones as 0."""
+    names = sorted(n for n in {*said, *found} if said.get(n, 0) != found.get(n, 0))
+    left = as_json({n: said.get(n, 0) for n in names})
+    right = as_json({n: found.get(n, 0) for n in names})
+    return f"meta says {key} {left}, spec_details has {right}"
+
+
+def meta_list(key: str, said: Iterable[str], found: Iterable[str]) -> str:
+    """Wording of `meta` for a list of names: how many on each side, and those of one side only."""
+    left, right = set(said), set(found)
+    return (
+        f"meta lists {len(left)} {key}, spec_details has {len(right)}; "
+        f"only in meta: {as_json(sorted(left - right))}; "
+        f"only in spec_details: {as_json(sorted(right - left))}"
+    )
+
+
+def unknown_key(place: str, key: str, count: int) -> str:
+    """Wording of `unknown-key`.
+
+    Args:
+        place: "front matter", "meta" or "spec_details".
+        key: the key nobody knows.
+        count: how often it occurs in all pages of the build.
+    """
+    return f"{place} has a key nobody knows, {key!r} ({count} times in this build); not loaded"
+
+
+def conflict(spec: str, column: str, kept: object, newest: str, other: object) -> str:
+    """Wording of `conflict` on the page whose value is not kept.
+
+    Args:
+        spec: the hash.
+        column: the column of `specs` in which the two differ.
+        kept: the value in the database.
+        newest: the newest release that has a known value, which is the kept one.
+        other: this page's value.
+    """
+    return (
+        f"hash {spec}: {column} is {as_json(other)} here and {as_json(kept)} in {newest}, "
+        "which is newer and counts"
+    )
+
+
+def repeated_value(spec: str, key: str, value: str) -> str:
+    """Wording of `repeated-value`: the hash, the list and the value it names twice."""
+    return f"hash {spec}: {key} names {value!r} more than once; kept once"
+
+
+def layout(found: str) -> str:
+    """Wording of `layout`."""
+    return f"layout is {found!r}, expected 'cache'"
+
+
+def body(characters: int) -> str:
+    """Wording of `body`: how many characters but white space stand behind the front matter."""
+    return f"{characters} characters behind the front matter are not read"

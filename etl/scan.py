@@ -1,0 +1,182 @@
+"""List the files that should be pages: path in the database, size, SHA-256, release and package.
+
+Only the first lines are parsed here. It is enough to see whether anything changed since the last
+build, and to hand all pages of a package to one process.
+"""
+
+import hashlib
+import os
+import re
+import sqlite3
+import stat
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+from etl import extract
+from etl.extract import PageError, Refusal
+from etl.find import Found, WrongUseError, find_pages, layout_path
+from etl.workers import Workers
+
+FILES_IN_TASK = 256
+
+# The first lines of an ordinary page; any other page is parsed whole for its names.
+_HEAD = re.compile(
+    rb'---\ntitle: "([\w.+-]+)"\nlayout: cache\ncategories: \[package, ([\w.+-]+)\]\n', re.ASCII
+)
+
+
+class ScannedFile(NamedTuple):
+    """A file that should be a page; the columns of the table `files` of the staging folder.
+
+    Attributes:
+        real: absolute path without links, as bytes since it need not be UTF-8.
+        file: as the person who named it would name it, for messages.
+        path: its path in the database.
+        in_layout: whether the folders in `path` name a release and a package.
+        bytes: its size; None if it cannot be read.
+        sha256: of its content; None if it cannot be read or is too large.
+        release: from the front matter; None for a page that will be refused.
+        package: from the front matter; None for a page that will be refused.
+    """
+
+    real: bytes
+    file: str
+    path: str
+    in_layout: bool
+    bytes: int | None
+    sha256: str | None
+    release: str | None
+    package: str | None
+
+
+def read_file(real: bytes) -> bytes:
+    """The content of a file.
+
+    Raises:
+        PageError: it cannot be read, or is larger than any page.
+    """
+    try:
+        # Without O_NONBLOCK a named pipe would wait for a writer for ever.
+        handle = os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(handle, "rb", buffering=0) as file:  # noqa: PTH123
+            status = os.fstat(handle)
+            if not stat.S_ISREG(status.st_mode):
+                raise PageError(Refusal(0, "unreadable", "not a regular file"))
+            if status.st_size > extract.MAX_BYTES:
+                raise PageError(extract.too_large(status.st_size))
+            return file.read()
+    except OSError as error:
+        raise PageError(Refusal(0, "unreadable", f"cannot be read: {error.strerror}")) from None
+
+
+def _scan_files(found: Sequence[Found]) -> list[ScannedFile]:
+    return [_scan_file(one) for one in found]
+
+
+def _scan_file(found: Found) -> ScannedFile:
+    real = os.fsencode(found.real)
+    layout = layout_path(found.real)
+    name = layout or found.real.rsplit("/", 1)[-1]
+    try:
+        data = read_file(real)
+    except PageError:
+        size = _size(real)
+        return ScannedFile(real, found.file, name, layout is not None, size, None, None, None)
+    release, package = _names(data, whole=layout is None)
+    path = f"{release}/{package}/{name}" if layout is None and release else name
+    digest = hashlib.sha256(data).hexdigest()
+    return ScannedFile(
+        real, found.file, path, layout is not None, len(data), digest, release, package
+    )
+
+
+def _size(real: bytes) -> int | None:
+    try:
+        return os.stat(real).st_size  # noqa: PTH116
+    except OSError:
+        return None
+
+
+def _names(data: bytes, *, whole: bool) -> tuple[str | None, str | None]:
+    """Release and package; `whole` also makes sure that nothing else is wrong with the page."""
+    head = None if whole else _HEAD.match(data)
+    if head:
+        return head[2].decode(), head[1].decode()
+    try:
+        page = extract.read_page(data)
+    except PageError:
+        return None, None
+    return page.release, page.package
+
+
+def scan(folder: Path, paths: Sequence[Path], workers: Workers) -> Iterator[int]:
+    """Write `files.db` into the staging folder.
+
+    Yields:
+        Numbers of files as they are listed.
+
+    Raises:
+        WrongUseError: a path is missing or holds no pages.
+    """
+    with closing(sqlite3.connect(folder / "files.db")) as files, files:
+        files.execute("PRAGMA synchronous = OFF")
+        columns = ", ".join(ScannedFile._fields)
+        files.execute(f"CREATE TABLE files ({columns}, PRIMARY KEY (real))")
+        insert = f"INSERT OR IGNORE INTO files VALUES ({_marks(len(ScannedFile._fields))})"
+        for rows in workers.run(_scan_files, _batches(find_pages(paths), FILES_IN_TASK)):
+            files.executemany(insert, rows)
+            yield len(rows)
+        _tell_apart(files)
+
+
+def _marks(count: int) -> str:
+    return ", ".join("?" * count)
+
+
+def _batches(found: Iterable[Found], size: int) -> Iterator[list[Found]]:
+    rest = iter(found)
+    while batch := list(islice(rest, size)):
+        yield batch
+
+
+def _tell_apart(files: sqlite3.Connection) -> None:
+    """Give every file a path of its own.
+
+    Copies with one path are one page. Different contents with one path are numbered in the order
+    of their SHA-256, which depends on neither the folders nor the order of the arguments.
+    """
+    files.execute(
+        "DELETE FROM files WHERE rowid NOT IN (SELECT min(rowid) FROM files GROUP BY path, sha256)"
+    )
+    numbered = files.execute(
+        "SELECT rowid, row_number() OVER (PARTITION BY path ORDER BY sha256) FROM files WHERE path"
+        " IN (SELECT path FROM files GROUP BY path HAVING count(*) > 1)"
+    ).fetchall()
+    files.executemany(
+        "UPDATE files SET path = path || ' (' || ? || ')' WHERE rowid = ?",
+        [(number, rowid) for rowid, number in numbered if number > 1],
+    )
+
+
+def select(folder: Path, releases: Collection[str], packages: Collection[str]) -> None:
+    """Keep only the files of these releases and packages; an empty collection keeps all.
+
+    A page without readable names counts by its folders.
+
+    Raises:
+        WrongUseError: there is no page of a release or package that was asked for.
+    """
+    with closing(sqlite3.connect(folder / "files.db")) as files, files:
+        files.create_function("folder", 2, lambda path, part: path.split("/")[part])
+        for column, part, wanted in (("release", 0, releases), ("package", 1, packages)):
+            if not wanted:
+                continue
+            name = f"coalesce({column}, CASE WHEN in_layout THEN folder(path, {part}) END, '')"
+            marks = _marks(len(wanted))
+            files.execute(f"DELETE FROM files WHERE {name} NOT IN ({marks})", [*wanted])
+            kept = {row[0] for row in files.execute(f"SELECT DISTINCT {name} FROM files")}
+            if missing := sorted(set(wanted) - kept):
+                raise WrongUseError(f"no page of {column} {', '.join(missing)} in these paths")

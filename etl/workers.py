@@ -1,0 +1,90 @@
+"""Run tasks in several processes, with no more of them waiting than keeps the processes busy."""
+
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from itertools import chain, islice
+from multiprocessing import get_context, parent_process
+from types import TracebackType
+from typing import Self, TypeVar
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+
+class WorkerDiedError(Exception):
+    """A process was ended from outside, for example because the machine's memory ran out."""
+
+
+class Workers:
+    """Up to `jobs` processes; a single task, or a single job, runs in this process."""
+
+    def __init__(self, jobs: int) -> None:
+        self._jobs = jobs
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._pool:
+            self._pool.shutdown(cancel_futures=True)
+
+    def run(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
+        """The results, in the order of the tasks.
+
+        Args:
+            function: at the top level of a module, so that another process can import it.
+            tasks: taken one by one, as processes come free.
+
+        Raises:
+            WorkerDiedError: a process was killed.
+        """
+        waiting = iter(tasks)
+        first = list(islice(waiting, 2))
+        if self._jobs == 1 or len(first) < 2:
+            yield from map(function, chain(first, waiting))
+            return
+        try:
+            yield from self._run(function, chain(first, waiting))
+        except BrokenProcessPool:
+            raise WorkerDiedError(
+                "a process that read pages was killed, perhaps because memory ran out; "
+                "try again with --jobs 1"
+            ) from None
+
+    def _run(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
+        if self._pool is None:
+            # spawn: a process must not inherit locks, connections or this one's memory.
+            self._pool = ProcessPoolExecutor(
+                self._jobs, mp_context=get_context("spawn"), initializer=_start
+            )
+        running: deque[Future[Result]] = deque()
+        for task in tasks:
+            running.append(self._pool.submit(function, task))
+            if len(running) > 2 * self._jobs:
+                yield running.popleft().result()
+        while running:
+            yield running.popleft().result()
+
+
+def _start() -> None:
+    # ctrl-C reaches every process of the terminal; the main one answers it for all.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent:
+        parent.join()
+        os._exit(1)
