@@ -1,0 +1,93 @@
+# Every task of the project. `make help` lists them; README.md explains them.
+
+PYTHON ?= python3
+PAGES ?= data/_cache
+PORT ?= 8001
+SKIP_BAD ?=
+BUILD_OPTIONS ?= $(if $(SKIP_BAD),--skip-bad)
+
+VENV = .venv
+PY = $(VENV)/bin/python
+DB = spack-cache.db
+INSPECT = spack-cache-inspect.json
+READY = $(VENV)/.ready
+TEST_READY = $(VENV)/.test-ready
+PIP_INSTALL = $(PY) -m pip install --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL = build
+.DELETE_ON_ERROR:
+.PHONY: build serve test check format lock bench clean help
+
+## build: the environment in .venv and the database from PAGES (this is the default)
+build: $(INSPECT)
+
+## serve: build, then Datasette on http://127.0.0.1:$(PORT)/
+serve: build
+	$(VENV)/bin/datasette serve --immutable $(DB) --inspect-file $(INSPECT) \
+	    --metadata metadata.yml --template-dir site/templates --plugins-dir site/plugins \
+	    --static static:site/static --cors --port $(PORT) \
+	    --setting suggest_facets off --setting facet_time_limit_ms 1000 \
+	    --setting sql_time_limit_ms 3000 --setting max_csv_mb 0 --setting default_cache_ttl 3600
+
+## test: all tests
+test: $(TEST_READY)
+	$(PY) -m pytest
+
+## check: style, types, and that generated texts are up to date
+check: $(TEST_READY)
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/mypy
+	$(VENV)/bin/cog --check README.md metadata.yml
+	$(PY) -m pytest --quiet tests/site/test_metadata.py
+
+## format: correct the style and write the generated texts again
+format: $(TEST_READY)
+	$(VENV)/bin/ruff check --fix
+	$(VENV)/bin/ruff format
+	$(VENV)/bin/cog -r README.md metadata.yml
+
+## bench: measure building and serving, write benchmarks/RESULTS.md
+bench: $(TEST_READY)
+	$(PY) -m benchmarks
+
+## lock: write the lock files again, with the newest versions that pyproject.toml allows
+lock: $(TEST_READY)
+	$(PIP_INSTALL) uv
+	$(VENV)/bin/uv pip compile pyproject.toml --upgrade $(LOCK_OPTIONS) -o requirements.lock
+	$(VENV)/bin/uv pip compile pyproject.toml --upgrade --all-extras -c requirements.lock \
+	    $(LOCK_OPTIONS) -o requirements-test.lock
+
+LOCK_OPTIONS = --quiet --universal --generate-hashes --no-header --no-emit-index-url \
+    --no-emit-find-links --python-version 3.11
+
+## clean: remove everything that make made
+clean:
+	rm -rf $(VENV) $(DB) $(INSPECT) dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+## help: this list
+help:
+	@sed -n 's/^## /make /p' $(MAKEFILE_LIST)
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo 'Python 3.11 or later is needed: make PYTHON=/path/to/python3.11'; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(PIP_INSTALL) --require-hashes --no-deps -r requirements.lock
+	$(PIP_INSTALL) --no-build-isolation --no-deps --editable .
+	@touch $@
+
+$(TEST_READY): $(READY) requirements-test.lock
+	$(PIP_INSTALL) --require-hashes --no-deps -r requirements-test.lock
+	@touch $@
+
+# The build itself sees whether a page changed: by contents, which is sure, and in little time.
+$(DB): $(READY) FORCE
+	$(PY) -m etl build $(BUILD_OPTIONS) $(DB) $(PAGES)
+
+$(INSPECT): $(DB)
+	$(VENV)/bin/datasette inspect $(DB) --inspect-file $@
+
+FORCE:
+
+-include publish.mk
