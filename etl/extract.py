@@ -20,11 +20,17 @@ import yaml
 
 from etl.order import parse_release
 
-MAX_BYTES = 64 * 1024 * 1024
+MAX_BYTES = 32 * 1024 * 1024
 """Largest page that is read at all; the largest real ones have a few megabytes."""
 
-MAX_YAML = 4 * 1024 * 1024
-"""Most characters given to a YAML parser, which needs some 100 times as many bytes of memory."""
+MAX_YAML = 1024 * 1024
+"""Most characters given to a YAML parser, which needs some 150 times as many bytes of memory."""
+
+MAX_CONTAINERS = 1_000_000
+"""Most lists and objects in one value of JSON; four make a spec, which is never below 200 bytes."""
+
+MAX_SCALAR = 500
+"""Longest number or date in YAML, which has spellings that take hours to work out."""
 
 MAX_DEPTH = 16
 """Deepest nesting given to a YAML composer, which is recursive; a real page has 5 levels."""
@@ -44,6 +50,12 @@ HASH = re.compile(r"[a-z2-7]{32}", re.ASCII)
 VARIANT = re.compile(r"(\+\+?|~~?)[\w.-]+|[\w.-]+:?==?.*", re.ASCII)
 COMPILER = re.compile(r"[^@]+(@=?[^@=]+)?")
 _ONE_LINE = re.compile(r"(meta|spec_details):[ \t]+([{\[].*)")
+_STAND_IN = "the value stands on one line of JSON"
+_FENCE = re.compile(r"^---[^\S\n]*$", re.MULTILINE)
+# In a page as a whole, tabs and both ends of lines (\n, \r\n) may stand.
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]|\r(?!\n|\Z)")
+# YAML knows more ends of lines than \n. Its parser compares every directive with all others.
+_DIRECTIVE = re.compile(r"(?<![^\n\u2028\u2029])%")
 
 
 class Entry(NamedTuple):
@@ -165,10 +177,10 @@ def _decode(data: bytes) -> str:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         _refuse(line, "encoding", f"byte 0x{data[error.start]:02x} is not UTF-8: {error.reason}")
-    for number, line_text in enumerate(text.split("\n"), start=1):
-        if found := _control(line_text.replace("\t", "").removesuffix("\r")):
-            name = "a NUL" if found == "\0" else f"the control character U+{ord(found):04X}"
-            _refuse(number, "encoding", f"the line holds {name}")
+    if found := _CONTROL.search(text):
+        name = "a NUL" if found[0] == "\0" else f"the control character U+{ord(found[0]):04X}"
+        line = text.count("\n", 0, found.start()) + 1
+        _refuse(line, "encoding", f"the line holds {name}")
     return text
 
 
@@ -179,15 +191,17 @@ def _control(text: str) -> str | None:
     return next((c for c in text if unicodedata.category(c) in ("Cc", "Cs")), None)
 
 
-def _split(text: str) -> tuple[list[str], str]:
-    # Only at \n: splitlines() also splits at characters that can stand inside a value.
-    lines = text.split("\n")
-    if lines[0].rstrip() != "---":
-        _refuse(1, "front-matter", f"found {_short(lines[0])}, expected --- as the first line")
-    for number, line in enumerate(lines[1:], start=1):
-        if line.rstrip() == "---":
-            return lines[1:number], "\n".join(lines[number + 1 :])
-    _refuse(len(lines), "front-matter", "the page ends before the --- that closes the front matter")
+def _split(text: str) -> tuple[str, str]:
+    # By lines that end at \n only, and without a list of them: there can be millions.
+    first = _FENCE.match(text)
+    if not first:
+        found = _short(text.partition("\n")[0])
+        _refuse(1, "front-matter", f"found {found}, expected --- as the first line")
+    last = _FENCE.search(text, first.end())
+    if not last:
+        line = text.count("\n") + 1
+        _refuse(line, "front-matter", "the page ends before the --- that closes the front matter")
+    return text[first.end() + 1 : last.start()], text[last.end() :]
 
 
 def _short(value: object, most: int = 60) -> str:
@@ -203,17 +217,19 @@ class _Top:
     lines: dict[str, int]
 
 
-def _parse(front: list[str]) -> _Top:
+def _parse(front: str) -> _Top:
+    if front.count("\n") > MAX_YAML:
+        _refuse(2, "too-large", f"more than {MAX_YAML:,} lines of YAML")
     cut: dict[str, Any] = {}
     broken: Refusal | None = None
     short: list[str] = []
-    for number, line in enumerate(front, start=2):
+    for number, line in enumerate(front.split("\n"), start=2):
         one_line = _ONE_LINE.fullmatch(line.rstrip())
         if one_line and one_line[1] not in cut:
             try:
                 cut[one_line[1]] = _parse_json(one_line[1], one_line[2], number)
                 # A text instead of the value: YAML then refuses lines that would continue it.
-                line = f'{one_line[1]}: ""'
+                line = f'{one_line[1]}: "{_STAND_IN}"'
             except json.JSONDecodeError as error:
                 broken = broken or Refusal(
                     number,
@@ -227,6 +243,9 @@ def _parse(front: list[str]) -> _Top:
     except PageError as bad:
         # A value that looks like JSON and is no YAML either was meant as JSON.
         raise PageError(broken) if broken else bad from None
+    for key in cut:
+        if top.values.get(key) != _STAND_IN:
+            _refuse(top.lines.get(key, 2), "yaml", f"a line of {key} is inside another value")
     return _Top({**top.values, **cut}, top.lines)
 
 
@@ -241,6 +260,9 @@ def _parse_json(key: str, text: str, line: int) -> Any:
     def constant(name: str) -> NoReturn:
         _refuse(line, "type", f"{key} holds {name}, which is no JSON")
 
+    if (containers := text.count("[") + text.count("{")) > MAX_CONTAINERS:
+        most = f"expected at most {MAX_CONTAINERS:,}"
+        _refuse(line, "too-large", f"{key} has {containers:,} lists and objects, {most}")
     try:
         return json.loads(text, object_pairs_hook=pairs, parse_constant=constant)
     except RecursionError:
@@ -254,6 +276,9 @@ def _parse_json(key: str, text: str, line: int) -> Any:
 def _parse_yaml(text: str) -> _Top:
     if len(text) > MAX_YAML:
         _refuse(2, "too-large", f"{len(text):,} characters of YAML, expected at most {MAX_YAML:,}")
+    if found := _DIRECTIVE.search(text):
+        line = text.count("\n", 0, found.start()) + 2
+        _refuse(line, "yaml", "a directive (%), which no page has")
     try:
         _check_events(text)
         node = yaml.compose(text, Loader=yaml.CSafeLoader)
@@ -326,9 +351,11 @@ def _construct(node: yaml.Node, *, as_text: bool = False) -> Any:
         return [_construct(item, as_text=as_text) for item in node.value]
     if as_text or node.tag == "tag:yaml.org,2002:str":
         return node.value
+    if len(node.value) > MAX_SCALAR:
+        _refuse(_line_of(node), "type", f"a number of more than {MAX_SCALAR} characters")
     try:
         return yaml.constructor.SafeConstructor().construct_object(node)
-    except (ValueError, yaml.YAMLError) as error:
+    except (ValueError, OverflowError, yaml.YAMLError) as error:
         _refuse(_line_of(node), "type", f"unreadable value: {_one_line(error)}")
 
 
@@ -336,18 +363,24 @@ class _Faults:
     """Collects what is wrong with a page; the same fault of many specs becomes one line."""
 
     def __init__(self) -> None:
-        self._found: dict[tuple[int, str, str], list[str]] = {}
+        self._first: dict[tuple[int, str, str], str] = {}
+        self._more: Counter[tuple[int, str, str]] = Counter()
 
     def add(self, line: int, kind: str, text: str, where: str) -> None:
-        self._found.setdefault((line, kind, text), []).append(where)
+        fault = (line, kind, text)
+        if fault in self._first:
+            self._more[fault] += 1
+        else:
+            self._first[fault] = where
 
     def refusals(self) -> Iterator[Refusal]:
-        for (line, kind, text), places in self._found.items():
-            more = f" (and {len(places) - 1:,} more specs)" if len(places) > 1 else ""
-            yield Refusal(line, kind, f"{places[0]}{text}{more}")
+        for fault, where in self._first.items():
+            line, kind, text = fault
+            more = f" (and {self._more[fault]:,} more specs)" if self._more[fault] else ""
+            yield Refusal(line, kind, f"{where}{text}{more}")
 
     def __bool__(self) -> bool:
-        return bool(self._found)
+        return bool(self._first)
 
 
 @dataclass(frozen=True, slots=True)
@@ -425,7 +458,7 @@ def _validate(top: _Top, body: str) -> Page:
     if check.missing(values, ("title", "categories", "meta", "spec_details")):
         raise PageError(*faults.refusals())
     unknown: Counter[tuple[str, str]] = Counter(
-        ("front matter", key) for key in values if key not in TOP_KEYS
+        ("front matter", _readable(key)) for key in values if key not in TOP_KEYS
     )
     package = _Check(faults, lines["title"]).name("title", values["title"])
     release = _release(_Check(faults, lines["categories"]), values["categories"])
@@ -508,6 +541,9 @@ def _entries(
     if not isinstance(value, list):
         faults.add(line, "type", f"spec_details is {_type(value)}, expected a list", "")
         return []
+    if len(value) > MAX_CONTAINERS:
+        faults.add(line, "type", f"spec_details has {len(value):,} values that are no objects", "")
+        return []
     entries: list[Entry] = []
     first: dict[str, int] = {}
     for number, item in enumerate(value, start=1):
@@ -527,7 +563,11 @@ def _entries(
 
 def _where(number: int, item: object) -> str:
     spec = item.get("hash") if isinstance(item, dict) else None
-    return f"spec {number}" + (f" ({_short(spec)})" if spec is not None else "") + ": "
+    return (
+        f"spec {number}"
+        + (f" ({_short(spec)})" if isinstance(spec, str | int | float) else "")
+        + ": "
+    )
 
 
 def _entry(check: _Check, item: dict[str, Any]) -> Entry:

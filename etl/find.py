@@ -4,8 +4,10 @@ Rule of the source: a page is `<release>/<package>/specs.md`. Any other file is 
 it is named itself.
 """
 
+import errno
 import os
 import stat
+import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -42,7 +44,7 @@ def find_pages(paths: Sequence[Path]) -> Iterator[Found]:
         except OSError as error:
             raise WrongUseError(f"{path}: {error.strerror}") from None
         if stat.S_ISDIR(mode):
-            pages = _walk(str(path), os.path.realpath(path), frozenset())
+            pages = _search(str(path))
             first = next(pages, None)
             if first is None:
                 message = (
@@ -57,22 +59,64 @@ def find_pages(paths: Sequence[Path]) -> Iterator[Found]:
             raise WrongUseError(f"{path}: neither a page nor a folder")
 
 
-def _walk(folder: str, real: str, above: frozenset[str]) -> Iterator[Found]:
-    """Search a folder in the order of names, through links but never in a circle."""
-    if real in above:
-        return
-    above |= {real}
+def _search(top: str) -> Iterator[Found]:
+    """Search a folder, then the folders outside it that links lead to, each of them once.
+
+    A link to a folder that was searched already leads nowhere new, so circles end.
+    """
+    searched: set[str] = set()
+    waiting = [(top, os.path.realpath(top))]
+    while waiting:
+        folder, real = waiting.pop()
+        if any(above in searched for above in _and_above(real)):
+            continue
+        searched.add(real)
+        links: list[tuple[str, str]] = []
+        yield from _walk(folder, real, links)
+        waiting.extend(reversed(links))
+
+
+def _and_above(folder: str) -> Iterator[str]:
+    """An absolute path and all folders above it."""
+    while folder:
+        yield folder
+        folder = folder.rpartition("/")[0]
+    yield "/"
+
+
+def _walk(folder: str, real: str, links: list[tuple[str, str]]) -> Iterator[Found]:
+    """The pages below a folder in the order of names; links to folders are noted in `links`."""
+    waiting = [(folder, real)]
+    while waiting:
+        folder, real = waiting.pop()
+        below = []
+        for entry in _listed(folder):
+            child = (entry.path, f"{real.rstrip('/')}/{entry.name}")
+            if entry.is_symlink():
+                child = (entry.path, os.path.realpath(entry.path))
+            if _is_folder(entry):
+                (links if entry.is_symlink() else below).append(child)
+            elif entry.name == PAGE_NAME:
+                yield Found(child[1], entry.path)
+        waiting.extend(reversed(below))
+
+
+def _listed(folder: str) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
-            listed = sorted(entries, key=lambda entry: entry.name)
+            return sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
         raise WrongUseError(f"{folder}: cannot read this folder: {error.strerror}") from None
-    for entry in listed:
-        child = os.path.realpath(entry.path) if entry.is_symlink() else f"{real}/{entry.name}"
-        if entry.is_dir():
-            yield from _walk(entry.path, child, above)
-        elif entry.name == PAGE_NAME:
-            yield Found(child, entry.path)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError as error:
+        # A link to itself leads nowhere, as one to a file that is gone.
+        if error.errno == errno.ELOOP:
+            return False
+        raise WrongUseError(f"{entry.path}: cannot follow this link: {error.strerror}") from None
 
 
 def layout_path(real: str) -> str | None:

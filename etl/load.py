@@ -15,10 +15,11 @@ import archspec.cpu
 
 from etl import problems
 from etl.order import parse_release, release_key, releases_newest_first
+from etl.problems import as_json
 from etl.schema import APPLICATION_ID, MIRROR, create_indexes, create_tables
 from etl.stage import SHARD_TABLES
 
-_CACHE_KB = 16 * 1024
+_CACHE_KB = 4 * 1024
 
 
 @contextmanager
@@ -153,6 +154,7 @@ def _fill(connection: sqlite3.Connection) -> None:
     _fill_releases(connection)
     for statement in _FILL:
         connection.execute(statement)
+    _fill_stacks(connection)
     _fill_targets(connection)
 
 
@@ -163,22 +165,9 @@ _FILL = (
     "INSERT INTO spec_stacks SELECT * FROM staged_spec_stacks ORDER BY spec, stack, release",
     "INSERT INTO spec_variants SELECT * FROM staged_spec_variants ORDER BY spec, variant",
     """
-    INSERT INTO stacks
-    SELECT stack, count(*), sum(num_specs), (
-        SELECT json_group_array(release) FROM (
-            SELECT DISTINCT release FROM staged_stack_releases AS s
-            JOIN releases ON releases.name = release
-            WHERE s.stack = p.stack ORDER BY position
-        )
-    )
-    FROM staged_package_stacks AS p GROUP BY stack ORDER BY stack
-    """,
-    """
     INSERT INTO variants
-    SELECT variant, name, value, num_specs
-    FROM (SELECT DISTINCT variant, name, value FROM staged_variants)
-    JOIN (SELECT variant, count(*) AS num_specs FROM staged_spec_variants GROUP BY variant)
-    USING (variant) ORDER BY variant
+    SELECT variant, name, value, sum(num_specs)
+    FROM staged_package_variants GROUP BY variant, name, value ORDER BY variant
     """,
     """
     INSERT INTO pages
@@ -207,6 +196,21 @@ def _fill_releases(connection: sqlite3.Connection) -> None:
             raise AssertionError(f"a page of release {name!r} was accepted")
         row = (name, release.kind, release.date, position, *counts[name], MIRROR + name)
         connection.execute("INSERT INTO releases VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+
+
+def _fill_stacks(connection: sqlite3.Connection) -> None:
+    releases: dict[str, set[str]] = {}
+    for stack, release in connection.execute(
+        "SELECT DISTINCT stack, release FROM staged_stack_releases"
+    ):
+        releases.setdefault(stack, set()).add(release)
+    counted = connection.execute(
+        "SELECT stack, count(*), sum(num_specs) FROM staged_package_stacks"
+        " GROUP BY stack ORDER BY stack"
+    ).fetchall()
+    for stack, packages, specs in counted:
+        row = (stack, packages, specs, as_json(releases_newest_first(releases[stack])))
+        connection.execute("INSERT INTO stacks VALUES (?, ?, ?, ?)", row)
 
 
 def _fill_targets(connection: sqlite3.Connection) -> None:

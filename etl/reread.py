@@ -158,7 +158,9 @@ def read_file(file: str) -> File:
     path made from its front matter.
     """
     size, digest, page = _read(Path(file))
-    *_, release, package, name = ("", "", *file.split("/"))
+    # A name need not be UTF-8, a path in the database must be.
+    readable = os.fsencode(file).decode(errors="backslashreplace")
+    *_, release, package, name = ("", "", *readable.split("/"))
     if name == _PAGE_NAME and release and package:
         return File(f"{release}/{package}/{name}", (release, package), size, digest, page)
     path = f"{page.release}/{page.package}/{name}" if isinstance(page, Page) else name
@@ -420,34 +422,39 @@ def _compiler(text: str) -> str:
 
 
 def _stacks(spec: Mapping[str, object]) -> tuple[str, tuple[str, ...]]:
-    return _once(_texts(spec["stacks"]), _stack)
+    return _once(_tuple(spec["stacks"]), _stack)
 
 
 def _variants(spec: Mapping[str, object]) -> tuple[str, tuple[str, ...]]:
-    return _once(_texts(spec["variants"]), _variant)
+    return _once(_tuple(spec["variants"]), _variant)
 
 
-def _texts(value: object) -> tuple[str, ...]:
+def _tuple(value: object) -> tuple[object, ...]:
     items = tuple(_list(value, "a list of a spec"))
-    if any(not isinstance(item, str) for item in items):
-        raise BadPage("a list of a spec holds something that is no text")
+    try:
+        hash(items)
+    except TypeError:
+        raise BadPage("a list of a spec holds a list or an object") from None
     return items
 
 
+# Only texts get past `spelled`, so the cache never takes 1 for True.
 @lru_cache(maxsize=8192)
-def _once(items: tuple[str, ...], spelled: Callable[[str], str]) -> tuple[str, tuple[str, ...]]:
+def _once(
+    items: tuple[object, ...], spelled: Callable[[object], str]
+) -> tuple[str, tuple[str, ...]]:
     """A list without repeats, as JSON, and the values that were repeated."""
     counts = Counter(spelled(item) for item in items)
     return as_json(list(counts)), tuple(value for value, count in counts.items() if count > 1)
 
 
-def _stack(name: str) -> str:
-    return _name(name, "a stack")
+def _stack(value: object) -> str:
+    return _name(value, "a stack")
 
 
-def _variant(text: str) -> str:
+def _variant(value: object) -> str:
     """`x:=a` → `x=a`, `x:==a` → `x==a`."""
-    variant = _text(text, "a variant")
+    variant = _text(value, "a variant")
     if _SWITCH.fullmatch(variant):
         return variant
     if match := _SETTING.fullmatch(variant):

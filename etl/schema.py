@@ -8,8 +8,6 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from sqlite_utils import Database
-
 APPLICATION_ID = 0x53504B43
 """`PRAGMA application_id` of this tool's databases ("SPKC"); no other file is overwritten."""
 
@@ -343,6 +341,9 @@ TABLES: tuple[Table, ...] = (
 
 def create_tables(connection: sqlite3.Connection) -> None:
     """Create every table, empty, without the indexes (which are built faster at the end)."""
+    # Here, not above: the processes that parse need the names only, and memory counts for each.
+    from sqlite_utils import Database
+
     db = Database(connection)
     for table in TABLES:
         if table.rowid:
@@ -382,6 +383,8 @@ def _key_of(name: str) -> str:
 
 def create_indexes(connection: sqlite3.Connection) -> None:
     """Create the indexes and the full-text indexes of the filled tables."""
+    from sqlite_utils import Database
+
     db = Database(connection)
     for table in TABLES:
         for index in table.indexes:

@@ -30,9 +30,12 @@ class VariantValue(NamedTuple):
     value: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Variants:
     """A spec's list of variants in one spelling.
+
+    Compared by identity, which is fast: lists are spelled once and shared. Whether two lists say
+    the same is for `values` to tell.
 
     Attributes:
         listed: the variants in the page's order, each once.
@@ -77,7 +80,7 @@ class PackageRows:
         spec_stacks: spec, stack, release.
         spec_releases: spec, release, tarball.
         spec_variants: spec, variant.
-        variants: variant, name, value.
+        package_variants: variant, name, value, number of specs.
         package_stacks: package, stack, number of specs in any release.
         package_releases: package, release, number of specs.
         stack_releases: stack, release.
@@ -89,7 +92,7 @@ class PackageRows:
     spec_stacks: list[tuple[str, str, str]]
     spec_releases: list[tuple[str, str, str | None]]
     spec_variants: list[tuple[str, str]]
-    variants: list[VariantValue]
+    package_variants: list[tuple[str, str, str, int]]
     package_stacks: list[tuple[str, str, int]]
     package_releases: list[tuple[str, str, int]]
     stack_releases: list[tuple[str, str]]
@@ -261,7 +264,7 @@ def _rows(
 ) -> PackageRows:
     rows = PackageRows([], [], [], [], [], [], [], [], [], found)
     in_stack: Counter[str] = Counter()
-    variants: set[VariantValue] = set()
+    variants: Counter[Variants] = Counter()
     for spec_hash in sorted(merged):
         spec = merged[spec_hash]
         stacks, stacks_json = _union_json(
@@ -269,18 +272,28 @@ def _rows(
         )
         in_stack.update(stacks)
         rows.specs.append(_spec_row(spec_hash, package, spec, stacks_json))
-        values = spec.facts.variants.values
-        variants.update(values)
-        rows.spec_variants.extend([(spec_hash, value.variant) for value in values])
+        variants[spec.facts.variants] += 1
+        rows.spec_variants.extend(
+            [(spec_hash, value.variant) for value in spec.facts.variants.values]
+        )
         for release, tarball, names in spec.presences:
             rows.spec_releases.append((spec_hash, release, tarball))
             rows.spec_stacks.extend([(spec_hash, name, release) for name in names])
-    rows.variants.extend(sorted(variants))
+    rows.package_variants.extend(_count_values(variants))
     rows.stack_releases.extend(sorted({(stack, release) for _, stack, release in rows.spec_stacks}))
     rows.package_stacks.extend((package, stack, n) for stack, n in sorted(in_stack.items()))
     rows.package_releases.extend((package, release, n) for release, n in releases.items())
     rows.packages.append(_package_row(package, merged, in_stack, releases))
     return rows
+
+
+def _count_values(lists: Counter[Variants]) -> Iterator[tuple[str, str, str, int]]:
+    counts: Counter[VariantValue] = Counter()
+    for variants, count in lists.items():
+        for value in variants.values:
+            counts[value] += count
+    for value, count in sorted(counts.items()):
+        yield *value, count
 
 
 def _spec_row(spec_hash: str, package: str, spec: _Merged, stacks: str) -> tuple[object, ...]:
