@@ -6,13 +6,15 @@ it is named itself.
 
 import errno
 import os
+import re
 import stat
-import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 PAGE_NAME = "specs.md"
+
+_BREAKS_A_LINE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class WrongUseError(Exception):
@@ -89,7 +91,7 @@ def _walk(folder: str, real: str, links: list[tuple[str, str]]) -> Iterator[Foun
     waiting = [(folder, real)]
     while waiting:
         folder, real = waiting.pop()
-        below = []
+        below: list[tuple[str, str]] = []
         for entry in _listed(folder):
             child = (entry.path, f"{real.rstrip('/')}/{entry.name}")
             if entry.is_symlink():
@@ -117,6 +119,15 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         if error.errno == errno.ELOOP:
             return False
         raise WrongUseError(f"{entry.path}: cannot follow this link: {error.strerror}") from None
+
+
+def as_text(path: str) -> str:
+    """A path, or another word of the command line, as text to store and to show on one line.
+
+    Bytes that are not UTF-8 and characters that break a line are spelled with a backslash.
+    """
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return _BREAKS_A_LINE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def layout_path(real: str) -> str | None:

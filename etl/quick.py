@@ -173,7 +173,7 @@ def _versions(data: bytes) -> tuple[str, int]:
     return versions[0], 2
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _variants(data: bytes) -> tuple[tuple[str, ...], int]:
     variants = tuple(_decode_texts(data))
     if not all(map(extract.VARIANT.fullmatch, variants)):
@@ -181,7 +181,7 @@ def _variants(data: bytes) -> tuple[tuple[str, ...], int]:
     return variants, 2 * len(variants)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _stacks(data: bytes) -> tuple[tuple[str, ...], int]:
     stacks = tuple(_decode_texts(data))
     if not all(map(_is_name, stacks)):

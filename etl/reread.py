@@ -23,9 +23,11 @@ from etl import problems
 from etl.order import parse_release
 from etl.problems import as_json
 
-# Larger, deeper or with more YAML than any real page.
-MAX_BYTES = 64 * 1024 * 1024
-MAX_YAML = 4 * 1024 * 1024
+# What only hostile pages exceed; `extract` says why each limit is there.
+MAX_BYTES = 32 * 1024 * 1024
+MAX_YAML = 1024 * 1024
+MAX_CONTAINERS = 1_000_000
+MAX_SCALAR = 500
 MAX_DEPTH = 16
 MAX_NUMBER = 2**63 - 1
 
@@ -48,6 +50,8 @@ _SPEC_KEYS = frozenset(
 _KNOWN_SPEC_KEYS = _SPEC_KEYS | {"tarball"}
 
 _LONG_LINE = re.compile(r"(meta|spec_details):[ \t]+([{\[].*)")
+_FENCE = re.compile(r"^---[^\S\n]*$", re.MULTILINE)
+_DIRECTIVE = re.compile(r"(?:\A|[\n\u2028\u2029])%")
 _STAND_IN = "the value stands on one line of JSON"
 _NO_JSON = object()
 _HASH = re.compile(r"[a-z2-7]{32}", re.ASCII)
@@ -216,26 +220,28 @@ def read_page(content: bytes) -> Page:
     return Page(release, package, entries, lines["spec_details"], remarks, unknown)
 
 
-def _split(content: bytes) -> tuple[list[str], str]:
-    """The lines of the front matter, and what is behind it."""
+def _split(content: bytes) -> tuple[str, str]:
+    """The front matter, and what is behind it."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise BadPage("not UTF-8") from None
     if _CONTROL_IN_PAGE.search(text):
         raise BadPage("holds a control character")
-    lines = text.split("\n")
-    fences = (number for number, line in enumerate(lines) if line.rstrip() == "---")
-    if next(fences, None) != 0 or (end := next(fences, None)) is None:
+    first = _FENCE.match(text)
+    last = first and _FENCE.search(text, first.end())
+    if not first or not last:
         raise BadPage("no front matter between two --- lines")
-    return lines[1:end], "\n".join(lines[end + 1 :])
+    return text[first.end() + 1 : last.start()], text[last.end() :]
 
 
-def _parse(front: list[str]) -> tuple[dict[str, Any], dict[str, int]]:
+def _parse(front: str) -> tuple[dict[str, Any], dict[str, int]]:
     """The values of the front matter's keys, and the lines of the file on which the keys stand."""
+    if front.count("\n") > MAX_YAML:
+        raise BadPage("too many lines of YAML")
     long: dict[str, object] = {}
     short = []
-    for line in front:
+    for line in front.split("\n"):
         match = _LONG_LINE.fullmatch(line.rstrip())
         value = _json(match[2]) if match else _NO_JSON
         if match and value is not _NO_JSON:
@@ -250,6 +256,8 @@ def _parse(front: list[str]) -> tuple[dict[str, Any], dict[str, int]]:
 
 
 def _json(text: str) -> object:
+    if text.count("[") + text.count("{") > MAX_CONTAINERS:
+        raise BadPage("too many lists and objects")
     try:
         return json.loads(text, object_pairs_hook=_object, parse_constant=_no_number)
     except json.JSONDecodeError:
@@ -276,6 +284,8 @@ def _yaml(text: str) -> tuple[dict[str, Any], dict[str, int]]:
     """Read a mapping from the parser's events, so that nothing hostile is ever built."""
     if len(text) > MAX_YAML:
         raise BadPage("too much YAML")
+    if _DIRECTIVE.search(text):
+        raise BadPage("a directive")
     events: Iterator[Any] = yaml.parse(text, Loader=yaml.CSafeLoader)
     values: dict[str, Any] = {}
     lines: dict[str, int] = {}
@@ -334,9 +344,13 @@ def _scalar(event: Any) -> object:
         return event.value
     loader: Any = yaml.SafeLoader("")
     tag = loader.resolve(yaml.ScalarNode, event.value, (True, False))
+    if tag == "tag:yaml.org,2002:str":
+        return event.value
+    if len(event.value) > MAX_SCALAR:
+        raise BadPage("a number of too many characters")
     try:
         return loader.construct_object(yaml.ScalarNode(tag, event.value))
-    except ValueError:
+    except (ValueError, OverflowError):
         raise BadPage("an unreadable value") from None
 
 

@@ -10,14 +10,14 @@ import re
 import sqlite3
 import stat
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 from etl import extract
 from etl.extract import PageError, Refusal
-from etl.find import Found, WrongUseError, find_pages, layout_path
+from etl.find import Found, WrongUseError, as_text, find_pages, layout_path
 from etl.workers import Workers
 
 FILES_IN_TASK = 256
@@ -36,8 +36,8 @@ class ScannedFile(NamedTuple):
         file: as the person who named it would name it, for messages.
         path: its path in the database.
         in_layout: whether the folders in `path` name a release and a package.
-        bytes: its size; None if it cannot be read.
-        sha256: of its content; None if it cannot be read or is too large.
+        bytes: its size; 0 if it cannot be read or is too large.
+        sha256: of its content; of no bytes if it cannot be read or is too large.
         release: from the front matter; None for a page that will be refused.
         package: from the front matter; None for a page that will be refused.
     """
@@ -46,8 +46,8 @@ class ScannedFile(NamedTuple):
     file: str
     path: str
     in_layout: bool
-    bytes: int | None
-    sha256: str | None
+    bytes: int
+    sha256: str
     release: str | None
     package: str | None
 
@@ -67,7 +67,8 @@ def read_file(real: bytes) -> bytes:
                 raise PageError(Refusal(0, "unreadable", "not a regular file"))
             if status.st_size > extract.MAX_BYTES:
                 raise PageError(extract.too_large(status.st_size))
-            return file.read()
+            # It may grow meanwhile, or be one of the kernel's, which have no size and no end.
+            return file.read(status.st_size + 1)
     except OSError as error:
         raise PageError(Refusal(0, "unreadable", f"cannot be read: {error.strerror}")) from None
 
@@ -78,26 +79,16 @@ def _scan_files(found: Sequence[Found]) -> list[ScannedFile]:
 
 def _scan_file(found: Found) -> ScannedFile:
     real = os.fsencode(found.real)
+    file = as_text(found.file)
     layout = layout_path(found.real)
-    name = layout or found.real.rsplit("/", 1)[-1]
-    try:
+    name = as_text(layout or found.real.rsplit("/", 1)[-1])
+    data, release, package = b"", None, None
+    with suppress(PageError):
         data = read_file(real)
-    except PageError:
-        size = _size(real)
-        return ScannedFile(real, found.file, name, layout is not None, size, None, None, None)
-    release, package = _names(data, whole=layout is None)
+        release, package = _names(data, whole=layout is None)
     path = f"{release}/{package}/{name}" if layout is None and release else name
     digest = hashlib.sha256(data).hexdigest()
-    return ScannedFile(
-        real, found.file, path, layout is not None, len(data), digest, release, package
-    )
-
-
-def _size(real: bytes) -> int | None:
-    try:
-        return os.stat(real).st_size  # noqa: PTH116
-    except OSError:
-        return None
+    return ScannedFile(real, file, path, layout is not None, len(data), digest, release, package)
 
 
 def _names(data: bytes, *, whole: bool) -> tuple[str | None, str | None]:
@@ -148,17 +139,24 @@ def _tell_apart(files: sqlite3.Connection) -> None:
     Copies with one path are one page. Different contents with one path are numbered in the order
     of their SHA-256, which depends on neither the folders nor the order of the arguments.
     """
+    while _number_same_paths(files):
+        # A number can give a file the path of another one that is really called so.
+        pass
+
+
+def _number_same_paths(files: sqlite3.Connection) -> bool:
     files.execute(
         "DELETE FROM files WHERE rowid NOT IN (SELECT min(rowid) FROM files GROUP BY path, sha256)"
     )
-    numbered = files.execute(
+    same_path = files.execute(
         "SELECT rowid, row_number() OVER (PARTITION BY path ORDER BY sha256) FROM files WHERE path"
         " IN (SELECT path FROM files GROUP BY path HAVING count(*) > 1)"
     ).fetchall()
     files.executemany(
         "UPDATE files SET path = path || ' (' || ? || ')' WHERE rowid = ?",
-        [(number, rowid) for rowid, number in numbered if number > 1],
+        [(number, rowid) for rowid, number in same_path if number > 1],
     )
+    return bool(same_path)
 
 
 def select(folder: Path, releases: Collection[str], packages: Collection[str]) -> None:
@@ -171,12 +169,13 @@ def select(folder: Path, releases: Collection[str], packages: Collection[str]) -
     """
     with closing(sqlite3.connect(folder / "files.db")) as files, files:
         files.create_function("folder", 2, lambda path, part: path.split("/")[part])
-        for column, part, wanted in (("release", 0, releases), ("package", 1, packages)):
+        for column, part, names in (("release", 0, releases), ("package", 1, packages)):
+            wanted = [as_text(name) for name in names]
             if not wanted:
                 continue
             name = f"coalesce({column}, CASE WHEN in_layout THEN folder(path, {part}) END, '')"
             marks = _marks(len(wanted))
-            files.execute(f"DELETE FROM files WHERE {name} NOT IN ({marks})", [*wanted])
+            files.execute(f"DELETE FROM files WHERE {name} NOT IN ({marks})", wanted)
             kept = {row[0] for row in files.execute(f"SELECT DISTINCT {name} FROM files")}
             if missing := sorted(set(wanted) - kept):
                 raise WrongUseError(f"no page of {column} {', '.join(missing)} in these paths")

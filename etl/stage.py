@@ -9,6 +9,7 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import fields
 from itertools import chain, groupby
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +21,7 @@ from etl.problems import Problem
 from etl.review import review, review_path
 from etl.scan import read_file
 from etl.schema import PACKAGES, SPECS
-from etl.transform import Source, merge
+from etl.transform import PackageRows, Source, SpecRows, merge, package_rows, spec_rows
 from etl.workers import Workers
 
 BYTES_IN_TASK = 2 * 1024 * 1024
@@ -55,7 +56,7 @@ class PageFile(NamedTuple):
     real: bytes
     path: str
     in_layout: bool
-    sha256: str | None
+    sha256: str
 
 
 class Task(NamedTuple):
@@ -102,8 +103,8 @@ def _files_by_package(folder: Path) -> Iterator[tuple[str, tuple[PageFile, ...],
     with closing(sqlite3.connect(folder / "files.db")) as files:
         # A page without names will be refused; its own path keeps it apart from all packages.
         rows = files.execute(
-            "SELECT coalesce(package, '/' || path), release, path, real, in_layout, sha256,"
-            " coalesce(bytes, 0) FROM files ORDER BY 1, path"
+            "SELECT coalesce(package, '/' || path), release, path, real, in_layout, sha256, bytes"
+            " FROM files ORDER BY 1, path"
         )
         for package, group in groupby(rows, key=lambda row: row[0]):
             ordered = sorted(group, key=lambda row: release_key(row[1] or ""), reverse=True)
@@ -152,20 +153,14 @@ class _PackageReader:
         self._unknown: list[tuple[str, str, str, int]] = []
 
     def read(self, package: str, files: Iterable[PageFile]) -> None:
-        rows = merge(package, self._sources(files))
+        merged = merge(package, self._sources(files))
         if self._accepted:
-            for table in (
-                "specs",
-                "packages",
-                "spec_stacks",
-                "spec_releases",
-                "spec_variants",
-                "package_variants",
-                "package_stacks",
-                "package_releases",
-                "stack_releases",
-            ):
-                insert_rows(self._connection, table, getattr(rows, table))
+            parts: Iterator[SpecRows | PackageRows] = chain(
+                spec_rows(merged), [package_rows(merged)]
+            )
+            for rows in parts:
+                for table in fields(rows):
+                    insert_rows(self._connection, table.name, getattr(rows, table.name))
         insert_rows(self._connection, "accepted", self._accepted)
         insert_rows(self._connection, "unknown_keys", self._unknown)
         insert_rows(
@@ -173,7 +168,7 @@ class _PackageReader:
             "problems",
             [
                 (found.page, found.line, found.severity, found.kind, found.message)
-                for found in (*self._problems, *rows.problems)
+                for found in (*self._problems, *merged.problems)
             ],
         )
 

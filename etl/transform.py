@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from typing import NamedTuple
 
 from etl import problems
@@ -19,6 +20,7 @@ from etl.order import newest_first, releases_newest_first
 from etl.problems import Problem, as_json
 
 NO_COMPILER = "none"
+_SPECS_AT_A_TIME = 500
 _UNKNOWN = {"compiler": NO_COMPILER, "size": None}
 
 
@@ -70,33 +72,40 @@ class Source:
     page: Page
 
 
-@dataclass(slots=True)
-class PackageRows:
-    """The rows that the pages of one package give, each a tuple in its table's column order.
+@dataclass(frozen=True, slots=True)
+class SpecRows:
+    """Rows about some specs of a package; each field is named as the table it is for.
 
     Attributes:
-        packages: the package's own row.
-        specs: sorted by hash.
+        specs: in the columns' order, sorted by hash.
         spec_stacks: spec, stack, release.
         spec_releases: spec, release, tarball.
         spec_variants: spec, variant.
-        package_variants: variant, name, value, number of specs.
-        package_stacks: package, stack, number of specs in any release.
-        package_releases: package, release, number of specs.
-        stack_releases: stack, release.
-        problems: what the releases disagree on, or a page says twice.
     """
 
-    packages: list[tuple[object, ...]]
     specs: list[tuple[object, ...]]
     spec_stacks: list[tuple[str, str, str]]
     spec_releases: list[tuple[str, str, str | None]]
     spec_variants: list[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class PackageRows:
+    """Rows about a whole package; each field is named as the staging table it is for.
+
+    Attributes:
+        packages: the package's own row, in the columns' order.
+        package_variants: variant, name, value, number of specs.
+        package_stacks: package, stack, number of specs in any release.
+        package_releases: package, release, number of specs.
+        stack_releases: stack, release.
+    """
+
+    packages: list[tuple[object, ...]]
     package_variants: list[tuple[str, str, str, int]]
     package_stacks: list[tuple[str, str, int]]
     package_releases: list[tuple[str, str, int]]
     stack_releases: list[tuple[str, str]]
-    problems: list[Problem]
 
 
 @lru_cache(maxsize=1024)
@@ -136,7 +145,7 @@ def variant_values(variant: str) -> Iterator[VariantValue]:
         yield VariantValue(f"{name}={value}", name, value)
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=1024)
 def spell_variants(variants: tuple[str, ...]) -> Variants:
     """A page's list of variants in our spelling."""
     spelled = [spell_variant(variant) for variant in variants]
@@ -145,7 +154,7 @@ def spell_variants(variants: tuple[str, ...]) -> Variants:
     return Variants(listed, as_json(listed), tuple(sorted(values)), _repeated(spelled))
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=1024)
 def _spell_stacks(stacks: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(dict.fromkeys(stacks)), _repeated(stacks)
 
@@ -156,13 +165,13 @@ def _repeated(values: Sequence[str]) -> tuple[str, ...]:
     return tuple(value for value, count in Counter(values).items() if count > 1)
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=1024)
 def _union_json(lists: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], str]:
     union = tuple(sorted({value for values in lists for value in values}))
     return union, as_json(union)
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=1024)
 def _list_json(values: tuple[str, ...]) -> str:
     return as_json(values)
 
@@ -190,7 +199,24 @@ class _Merged:
         return self.known_in.get(column) or self.presences[0].release
 
 
-def merge(package: str, sources: Iterable[Source]) -> PackageRows:
+@dataclass(frozen=True, slots=True)
+class MergedPackage:
+    """All accepted pages of one package.
+
+    Attributes:
+        package: its name.
+        specs: its specs by hash.
+        releases: how many specs it has in each release.
+        problems: what the releases disagree on, or a page says twice.
+    """
+
+    package: str
+    specs: dict[str, _Merged]
+    releases: dict[str, int]
+    problems: list[Problem]
+
+
+def merge(package: str, sources: Iterable[Source]) -> MergedPackage:
     """Merge the accepted pages of one package.
 
     Args:
@@ -204,7 +230,7 @@ def merge(package: str, sources: Iterable[Source]) -> PackageRows:
         releases[source.page.release] = len(source.page.entries)
         for entry in source.page.entries:
             _add(merged, source, entry, found)
-    return _rows(package, merged, releases, found)
+    return MergedPackage(package, merged, releases, found)
 
 
 def _add(merged: dict[str, _Merged], source: Source, entry: Entry, found: list[Problem]) -> None:
@@ -259,32 +285,46 @@ def _shown(value: object) -> object:
     return value.listed if isinstance(value, Variants) else value
 
 
-def _rows(
-    package: str, merged: dict[str, _Merged], releases: dict[str, int], found: list[Problem]
-) -> PackageRows:
-    rows = PackageRows([], [], [], [], [], [], [], [], [], found)
+def spec_rows(merged: MergedPackage) -> Iterator[SpecRows]:
+    """The rows of a package's specs, some at a time: a large package has hundreds of thousands."""
+    hashes = iter(sorted(merged.specs))
+    while part := list(islice(hashes, _SPECS_AT_A_TIME)):
+        rows = SpecRows([], [], [], [])
+        for spec_hash in part:
+            _add_spec_rows(rows, merged.package, spec_hash, merged.specs[spec_hash])
+        yield rows
+
+
+def _add_spec_rows(rows: SpecRows, package: str, spec_hash: str, spec: _Merged) -> None:
+    rows.specs.append(_spec_row(spec_hash, package, spec))
+    rows.spec_variants.extend([(spec_hash, value.variant) for value in spec.facts.variants.values])
+    for release, tarball, stacks in spec.presences:
+        rows.spec_releases.append((spec_hash, release, tarball))
+        rows.spec_stacks.extend([(spec_hash, stack, release) for stack in stacks])
+
+
+def package_rows(merged: MergedPackage) -> PackageRows:
+    """The rows of a package as a whole."""
+    package = merged.package
     in_stack: Counter[str] = Counter()
     variants: Counter[Variants] = Counter()
-    for spec_hash in sorted(merged):
-        spec = merged[spec_hash]
-        stacks, stacks_json = _union_json(
-            tuple(dict.fromkeys(presence.stacks for presence in spec.presences))
-        )
-        in_stack.update(stacks)
-        rows.specs.append(_spec_row(spec_hash, package, spec, stacks_json))
+    present: set[tuple[tuple[str, ...], str]] = set()
+    for spec in merged.specs.values():
+        in_stack.update(_stacks_of(spec)[0])
         variants[spec.facts.variants] += 1
-        rows.spec_variants.extend(
-            [(spec_hash, value.variant) for value in spec.facts.variants.values]
-        )
-        for release, tarball, names in spec.presences:
-            rows.spec_releases.append((spec_hash, release, tarball))
-            rows.spec_stacks.extend([(spec_hash, name, release) for name in names])
-    rows.package_variants.extend(_count_values(variants))
-    rows.stack_releases.extend(sorted({(stack, release) for _, stack, release in rows.spec_stacks}))
-    rows.package_stacks.extend((package, stack, n) for stack, n in sorted(in_stack.items()))
-    rows.package_releases.extend((package, release, n) for release, n in releases.items())
-    rows.packages.append(_package_row(package, merged, in_stack, releases))
-    return rows
+        present.update((presence.stacks, presence.release) for presence in spec.presences)
+    return PackageRows(
+        [_package_row(merged, in_stack)],
+        list(_count_values(variants)),
+        [(package, stack, count) for stack, count in sorted(in_stack.items())],
+        [(package, release, count) for release, count in merged.releases.items()],
+        sorted({(stack, release) for stacks, release in present for stack in stacks}),
+    )
+
+
+def _stacks_of(spec: _Merged) -> tuple[tuple[str, ...], str]:
+    """The stacks of a spec in any release, sorted, and the same as a JSON array."""
+    return _union_json(tuple(dict.fromkeys(presence.stacks for presence in spec.presences)))
 
 
 def _count_values(lists: Counter[Variants]) -> Iterator[tuple[str, str, str, int]]:
@@ -296,7 +336,7 @@ def _count_values(lists: Counter[Variants]) -> Iterator[tuple[str, str, str, int
         yield *value, count
 
 
-def _spec_row(spec_hash: str, package: str, spec: _Merged, stacks: str) -> tuple[object, ...]:
+def _spec_row(spec_hash: str, package: str, spec: _Merged) -> tuple[object, ...]:
     facts = spec.facts
     name, version = split_compiler(facts.compiler)
     return (
@@ -312,7 +352,7 @@ def _spec_row(spec_hash: str, package: str, spec: _Merged, stacks: str) -> tuple
         facts.variants.json,
         facts.size,
         spec_text(package, facts),
-        stacks,
+        _stacks_of(spec)[1],
         _list_json(tuple(presence.release for presence in spec.presences)),
     )
 
@@ -329,18 +369,16 @@ def spec_text(package: str, facts: Facts) -> str:
     return " ".join(parts)
 
 
-def _package_row(
-    package: str, merged: dict[str, _Merged], stacks: Iterable[str], releases: Iterable[str]
-) -> tuple[object, ...]:
-    facts = [spec.facts for spec in merged.values()]
+def _package_row(merged: MergedPackage, stacks: Iterable[str]) -> tuple[object, ...]:
+    facts = [spec.facts for spec in merged.specs.values()]
     return (
-        package,
-        len(merged),
+        merged.package,
+        len(facts),
         as_json(newest_first({fact.version for fact in facts})),
         *(
             as_json(sorted({getattr(fact, column) for fact in facts}))
             for column in ("compiler", "os", "platform", "target")
         ),
         as_json(sorted(stacks)),
-        as_json(releases_newest_first(releases)),
+        as_json(releases_newest_first(merged.releases)),
     )

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from itertools import chain, islice
 from multiprocessing import get_context, parent_process
 from types import TracebackType
@@ -38,7 +39,8 @@ class Workers:
         traceback: TracebackType | None,
     ) -> None:
         if self._pool:
-            self._pool.shutdown(cancel_futures=True)
+            with _interrupts_held():
+                self._pool.shutdown(cancel_futures=True)
 
     def run(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
         """The results, in the order of the tasks.
@@ -71,16 +73,29 @@ class Workers:
             )
         running: deque[Future[Result]] = deque()
         for task in tasks:
-            running.append(self._pool.submit(function, task))
+            with _interrupts_held():
+                running.append(self._pool.submit(function, task))
             if len(running) > 2 * self._jobs:
                 yield running.popleft().result()
         while running:
             yield running.popleft().result()
 
 
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Let ctrl-C wait; a process that starts meanwhile never gets it.
+
+    ctrl-C reaches every process of the terminal, also one that has only begun to start. The main
+    one answers it for all.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _start() -> None:
-    # ctrl-C reaches every process of the terminal; the main one answers it for all.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Records hold no circles, and there are many of them: collecting costs a sixth of the time.
     gc.disable()
     threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -1,16 +1,20 @@
 """One spelling for each fact, one row for each hash, the newest known value."""
 
 import json
+from dataclasses import asdict
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from etl import extract, problems
 from etl.transform import (
-    PackageRows,
     Source,
+    SpecRows,
     VariantValue,
     merge,
+    package_rows,
+    spec_rows,
     spell_compiler,
     spell_variant,
     spell_variants,
@@ -22,9 +26,9 @@ from tests.pages import dag_hash, page, spec
 A = dag_hash("a")
 
 
-def merged(*pages: tuple[str, list[dict[str, Any]]]) -> PackageRows:
-    """Merge pages of the package zlib, given newest release first."""
-    return merge(
+def merged(*pages: tuple[str, list[dict[str, Any]]]) -> SimpleNamespace:
+    """The rows and problems of pages of the package zlib, given newest release first."""
+    package = merge(
         "zlib",
         (
             Source(
@@ -33,6 +37,10 @@ def merged(*pages: tuple[str, list[dict[str, Any]]]) -> PackageRows:
             )
             for release, specs in pages
         ),
+    )
+    (specs,) = spec_rows(package) if package.specs else [SpecRows([], [], [], [])]
+    return SimpleNamespace(
+        **asdict(specs), **asdict(package_rows(package)), problems=package.problems
     )
 
 
@@ -153,7 +161,7 @@ def test_the_example_of_a_spec_in_one_line() -> None:
     expected = (
         "py-msgpack@1.0.5 build_system=python_pip arch=linux-ubuntu22.04-x86_64_v3 %gcc@13.2.0"
     )
-    assert merge("py-msgpack", [source]).specs[0][11] == expected
+    assert next(spec_rows(merge("py-msgpack", [source]))).specs[0][11] == expected
     built_without = spec("a", compiler="none", variants=[])
     assert merged(("develop", [built_without])).specs[0][11] == (
         "zlib@1.0 arch=linux-ubuntu22.04-x86_64_v3"
