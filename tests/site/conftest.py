@@ -1,0 +1,69 @@
+"""Sites that several tests share: Datasette as `make serve` starts it, on small databases."""
+
+import re
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import uvicorn
+from datasette.app import Datasette
+from datasette.utils import parse_metadata
+
+ROOT = Path(__file__).parents[2]
+METADATA = ROOT / "metadata.yml"
+SETTINGS: dict[str, int | bool] = {
+    name: {"on": True, "off": False}[value] if value in {"on", "off"} else int(value)
+    for name, value in re.findall(r"--setting (\w+) (\w+)", (ROOT / "Makefile").read_text())
+}
+"""The settings in force: those of `make serve`."""
+
+
+@contextmanager
+def open_site(database: Path) -> Iterator[Datasette]:
+    """Datasette on a database, with the files and settings of `make serve`."""
+    datasette = Datasette(
+        immutables=[str(database)],
+        metadata=parse_metadata(METADATA.read_text() if METADATA.exists() else "{}"),
+        template_dir=str(ROOT / "site" / "templates"),
+        plugins_dir=str(ROOT / "site" / "plugins"),
+        static_mounts=[("static", str(ROOT / "site" / "static"))],
+        cors=True,
+        settings=SETTINGS,
+    )
+    yield datasette
+    datasette.executor.shutdown()
+    for opened in datasette.databases.values():
+        opened.close()
+
+
+@pytest.fixture(scope="session")
+def site(made_database: Path) -> Iterator[Datasette]:
+    """The site of the made-up pages."""
+    with open_site(made_database) as datasette:
+        yield datasette
+
+
+@pytest.fixture(scope="session")
+def real_site(real_database: Path) -> Iterator[Datasette]:
+    """The site of the real pages."""
+    with open_site(real_database) as datasette:
+        yield datasette
+
+
+@pytest.fixture(scope="session")
+def served(made_database: Path) -> Iterator[str]:
+    """The address of a real server of the made-up pages, without a slash at the end."""
+    with open_site(made_database) as datasette, socket.create_server(("127.0.0.1", 0)) as listener:
+        server = uvicorn.Server(uvicorn.Config(datasette.app(), ws="none", log_level="warning"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        host, port = listener.getsockname()
+        yield f"http://{host}:{port}"
+        server.should_exit = True
+        thread.join()
