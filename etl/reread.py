@@ -42,8 +42,7 @@ _META_FIELDS = {
     "targets": "target",
     "versions": "version",
 }
-_META_LISTS = frozenset({*_META_FIELDS, "stacks"})
-_META_KEYS = _META_LISTS | {"num_specs", "num_specs_by_stack"}
+_META_KEYS = frozenset({*_META_FIELDS, "stacks", "num_specs", "num_specs_by_stack"})
 _SPEC_KEYS = frozenset(
     {"hash", "versions", "compiler", "os", "platform", "target", "variants", "stacks", "size"}
 )
@@ -112,15 +111,15 @@ class File(NamedTuple):
     Attributes:
         path: its path in the database.
         folders: release and package as its folders name them, empty outside upstream's layout.
-        bytes: its size, None where that cannot be known.
-        sha256: of its content, None where that was not read.
+        bytes: its size; 0 where it cannot be read or is too large.
+        sha256: of its content, or of no bytes where it cannot be read or is too large.
         page: what it says, or why it is bad.
     """
 
     path: str
     folders: tuple[str, str]
-    bytes: int | None
-    sha256: str | None
+    bytes: int
+    sha256: str
     page: Page | BadPage
 
 
@@ -149,10 +148,18 @@ def _walk(top: Path) -> Iterator[str]:
         with os.scandir(folder) as entries:
             for entry in entries:
                 real = os.path.realpath(entry.path) if entry.is_symlink() else entry.path
-                if entry.is_dir():
+                if _is_folder(entry):
                     waiting.append(real)
                 elif entry.name == _PAGE_NAME:
                     yield real
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        # A link that leads to itself.
+        return False
 
 
 def read_file(file: str) -> File:
@@ -161,32 +168,33 @@ def read_file(file: str) -> File:
     Rule of the source: a page is `<release>/<package>/specs.md`. A page of another name has a
     path made from its front matter.
     """
-    size, digest, page = _read(Path(file))
+    content = b""
+    page: Page | BadPage
+    try:
+        content = _content(Path(file))
+        page = read_page(content)
+    except OSError as error:
+        page = BadPage(f"cannot be read: {error.strerror}")
+    except BadPage as bad:
+        page = bad
     # A name need not be UTF-8, a path in the database must be.
     readable = os.fsencode(file).decode(errors="backslashreplace")
     *_, release, package, name = ("", "", *readable.split("/"))
+    folders, path = ("", ""), name
     if name == _PAGE_NAME and release and package:
-        return File(f"{release}/{package}/{name}", (release, package), size, digest, page)
-    path = f"{page.release}/{page.package}/{name}" if isinstance(page, Page) else name
-    return File(path, ("", ""), size, digest, page)
+        folders, path = (release, package), f"{release}/{package}/{name}"
+    elif isinstance(page, Page):
+        path = f"{page.release}/{page.package}/{name}"
+    return File(path, folders, len(content), hashlib.sha256(content).hexdigest(), page)
 
 
-def _read(file: Path) -> tuple[int | None, str | None, Page | BadPage]:
-    size = digest = None
-    try:
-        status = file.stat()
-        size = status.st_size
-        if not stat.S_ISREG(status.st_mode):
-            return size, None, BadPage("not a regular file")
-        if size > MAX_BYTES:
-            return size, None, BadPage("too large")
-        content = file.read_bytes()
-        digest = hashlib.sha256(content).hexdigest()
-        return size, digest, read_page(content)
-    except OSError as error:
-        return size, None, BadPage(f"cannot be read: {error.strerror}")
-    except BadPage as bad:
-        return size, digest, bad
+def _content(file: Path) -> bytes:
+    status = file.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise BadPage("not a regular file")
+    if status.st_size > MAX_BYTES:
+        raise BadPage("too large")
+    return file.read_bytes()
 
 
 def read_page(content: bytes) -> Page:
@@ -202,13 +210,18 @@ def read_page(content: bytes) -> Page:
     release = _release(values["categories"])
     layout = _text(values.get("layout", "cache"), "layout")
     details = _list(values["spec_details"], "spec_details")
-    entries = [_entry(spec) for spec in details]
+    found = [_entry(spec) for spec in details]
+    entries = [entry for entry, _ in found]
     if len({entry.hash for entry in entries}) < len(entries):
         raise BadPage("a hash occurs twice")
     remarks = [
         *_page_warnings(layout, body),
         *((lines["meta"], "meta", text) for text in _meta_warnings(values["meta"], entries)),
-        *((lines["spec_details"], "repeated-value", text) for text in _repeats(details)),
+        *(
+            (lines["spec_details"], "repeated-value", text)
+            for _, repeats in found
+            for text in repeats
+        ),
     ]
     unknown = Counter(
         [
@@ -243,7 +256,8 @@ def _parse(front: str) -> tuple[dict[str, Any], dict[str, int]]:
     short = []
     for line in front.split("\n"):
         match = _LONG_LINE.fullmatch(line.rstrip())
-        value = _json(match[2]) if match else _NO_JSON
+        # A second line for a key is left to YAML, which tells a repeated key from a line of text.
+        value = _json(match[2]) if match and match[1] not in long else _NO_JSON
         if match and value is not _NO_JSON:
             long[match[1]] = value
             short.append(f"{match[1]}: {_STAND_IN}")
@@ -290,18 +304,20 @@ def _yaml(text: str) -> tuple[dict[str, Any], dict[str, int]]:
     values: dict[str, Any] = {}
     lines: dict[str, int] = {}
     try:
-        _stream, _document, mapping = next(events), next(events), next(events)
-        _refuse_tricks(mapping, 1)
+        _stream, _document = next(events), next(events)
+        mapping = next(events, None)
         if not isinstance(mapping, yaml.MappingStartEvent):
             raise BadPage("the front matter is not a mapping")
+        _refuse_tricks(mapping, 1)
         while not isinstance(event := next(events), yaml.MappingEndEvent):
             key = _key(event, values)
             # The first line of the front matter is the second of the file.
             lines[key] = event.start_mark.line + 2
             values[key] = _node(next(events), events, 2, as_text=key in _TEXT_KEYS)
-        if len(list(events)) != len(("the document's end", "the stream's end")):
+        # The ends of the document and of the stream are left.
+        if len(list(events)) > 2:
             raise BadPage("more than one YAML document")
-    except (yaml.YAMLError, StopIteration) as error:
+    except yaml.YAMLError as error:
         raise BadPage(f"not YAML: {' '.join(str(error).split())}") from None
     return values, lines
 
@@ -365,7 +381,8 @@ def _mapping(value: object, keys: AbstractSet[str], what: str) -> dict[str, Any]
 def _text(value: object, what: str) -> str:
     if not isinstance(value, str):
         raise BadPage(f"{what} is not a text")
-    if _CONTROL.search(value):
+    # Asking for printable text first is many times as fast.
+    if not value.isprintable() and _CONTROL.search(value):
         raise BadPage(f"{what} holds a control character or half a character")
     return value
 
@@ -398,25 +415,31 @@ def _release(categories: object) -> str:
     return release
 
 
-def _entry(item: object) -> Entry:
+def _entry(item: object) -> tuple[Entry, list[str]]:
+    """A spec, and the warnings of values that its lists name more than once."""
     spec = _mapping(item, _SPEC_KEYS, "a spec")
     versions = _list(spec["versions"], "versions")
     if len(versions) != 1:
         raise BadPage("versions does not hold exactly one")
     if not _HASH.fullmatch(_text(spec["hash"], "hash")):
         raise BadPage("no hash")
-    return Entry(
+    variants, repeated_variants = _once(spec["variants"], _variant)
+    stacks, repeated_stacks = _once(spec["stacks"], _stack)
+    entry = Entry(
         spec["hash"],
         _version(versions[0]),
         _compiler(_text(spec["compiler"], "compiler")),
         _name(spec["os"], "os"),
         _name(spec["platform"], "platform"),
         _name(spec["target"], "target"),
-        _variants(spec)[0],
+        variants,
         None if spec["size"] == "-" else _number(spec["size"], "size"),
-        _stacks(spec)[0],
+        stacks,
         _text(spec["tarball"], "tarball") if "tarball" in spec else None,
     )
+    repeated = [("variants", value) for value in repeated_variants]
+    repeated += [("stacks", value) for value in repeated_stacks]
+    return entry, [problems.repeated_value(entry.hash, *one) for one in repeated]
 
 
 def _version(value: object) -> str:
@@ -435,29 +458,19 @@ def _compiler(text: str) -> str:
     return f"{match[1]}@{match[2]}" if match[2] else match[1]
 
 
-def _stacks(spec: Mapping[str, object]) -> tuple[str, tuple[str, ...]]:
-    return _once(_tuple(spec["stacks"]), _stack)
-
-
-def _variants(spec: Mapping[str, object]) -> tuple[str, tuple[str, ...]]:
-    return _once(_tuple(spec["variants"]), _variant)
-
-
-def _tuple(value: object) -> tuple[object, ...]:
-    items = tuple(_list(value, "a list of a spec"))
+def _once(value: object, spelled: Callable[[object], str]) -> tuple[str, tuple[str, ...]]:
+    """A list of a spec without repeats, as JSON, and the values that were repeated."""
     try:
-        hash(items)
+        return _once_cached(tuple(_list(value, "a list of a spec")), spelled)
     except TypeError:
         raise BadPage("a list of a spec holds a list or an object") from None
-    return items
 
 
 # Only texts get past `spelled`, so the cache never takes 1 for True.
 @lru_cache(maxsize=8192)
-def _once(
+def _once_cached(
     items: tuple[object, ...], spelled: Callable[[object], str]
 ) -> tuple[str, tuple[str, ...]]:
-    """A list without repeats, as JSON, and the values that were repeated."""
     counts = Counter(spelled(item) for item in items)
     return as_json(list(counts)), tuple(value for value, count in counts.items() if count > 1)
 
@@ -467,8 +480,12 @@ def _stack(value: object) -> str:
 
 
 def _variant(value: object) -> str:
+    return _spelled(_text(value, "a variant"))
+
+
+@lru_cache(maxsize=8192)
+def _spelled(variant: str) -> str:
     """`x:=a` → `x=a`, `x:==a` → `x==a`."""
-    variant = _text(value, "a variant")
     if _SWITCH.fullmatch(variant):
         return variant
     if match := _SETTING.fullmatch(variant):
@@ -476,16 +493,16 @@ def _variant(value: object) -> str:
     raise BadPage("no variant")
 
 
-def variant_rows(variant: str) -> Iterator[tuple[str, str, str]]:
+@lru_cache(maxsize=8192)
+def variant_rows(variant: str) -> tuple[tuple[str, str, str], ...]:
     """The variant, name and value in `variants` of each value that a spelled variant stands for."""
     if match := _SWITCH.fullmatch(variant):
         sign, name = match[1], match[2]
-        yield f"{sign}{name}", name, "true" if sign == "+" else "false"
-        return
+        return ((f"{sign}{name}", name, "true" if sign == "+" else "false"),)
     name, value = re.split("==?", variant, maxsplit=1)
     quoted = len(value) > 1 and value[0] in "'\"" and value[0] == value[-1]
-    for one in (value[1:-1] if quoted else value).split(","):
-        yield f"{name}={one}", name, one
+    values = (value[1:-1] if quoted else value).split(",")
+    return tuple((f"{name}={one}", name, one) for one in values)
 
 
 def _page_warnings(layout: str, body: str) -> Iterator[Remark]:
@@ -493,13 +510,6 @@ def _page_warnings(layout: str, body: str) -> Iterator[Remark]:
         yield 0, "layout", problems.layout(layout)
     if behind := sum(not character.isspace() for character in body):
         yield 0, "body", problems.body(behind)
-
-
-def _repeats(details: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    for spec in details:
-        for key, (_, repeated) in (("variants", _variants(spec)), ("stacks", _stacks(spec))):
-            for value in repeated:
-                yield problems.repeated_value(spec["hash"], key, value)
 
 
 def _meta_warnings(value: object, entries: Sequence[Entry]) -> Iterator[str]:
@@ -511,16 +521,14 @@ def _meta_warnings(value: object, entries: Sequence[Entry]) -> Iterator[str]:
     said_counts = _said_counts(meta["num_specs_by_stack"])
     if any(said_counts.get(name, 0) != in_stacks[name] for name in {*said_counts, *in_stacks}):
         yield problems.meta_counts("num_specs_by_stack", said_counts, in_stacks)
-    for key in _META_LISTS:
+    found = {key: {getattr(one, field) for one in entries} for key, field in _META_FIELDS.items()}
+    found["stacks"] = set(in_stacks)
+    for key, names in found.items():
         said = {_text(item, f"a value of meta.{key}") for item in _list(meta[key], f"meta.{key}")}
         if key == "compilers":
             said = {text.replace("@=", "@", 1) for text in said}
-        if key == "stacks":
-            found = set(in_stacks)
-        else:
-            found = {getattr(entry, _META_FIELDS[key]) for entry in entries}
-        if said != found:
-            yield problems.meta_list(key, said, found)
+        if said != names:
+            yield problems.meta_list(key, said, names)
 
 
 def _said_counts(value: object) -> dict[str, int]:

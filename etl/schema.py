@@ -134,9 +134,18 @@ SPECS = Table(
         Index(("os", "version", "compiler", "platform", "target"), "the facet on os"),
         Index(("platform", "version", "compiler", "os", "target"), "the facet on platform"),
         Index(("target", "version", "compiler", "os", "platform"), "the facet on target"),
-        Index(("stacks",), "the facet and filter on stacks"),
-        Index(("releases",), "the facet and filter on releases"),
-        Index(("variants",), "the facet and filter on variants"),
+        Index(
+            ("stacks", "releases", "version", "compiler", "os", "platform", "target"),
+            "the facet on stacks, and all facets of a filter on stacks",
+        ),
+        Index(
+            ("releases", "stacks", "version", "compiler", "os", "platform", "target"),
+            "the facet on releases, and all facets of a filter on releases",
+        ),
+        Index(
+            ("variants", "version", "compiler", "os", "platform", "target"),
+            "the facet and filter on variants",
+        ),
     ),
     search=Search("spec", "unicode61"),
     show={

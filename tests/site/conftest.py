@@ -1,6 +1,6 @@
 """Sites that several tests share: Datasette as `make serve` starts it, on small databases."""
 
-import re
+import json
 import socket
 import threading
 import time
@@ -14,12 +14,6 @@ from datasette.app import Datasette
 from datasette.utils import parse_metadata
 
 ROOT = Path(__file__).parents[2]
-METADATA = ROOT / "metadata.yml"
-SETTINGS: dict[str, int | bool] = {
-    name: {"on": True, "off": False}[value] if value in {"on", "off"} else int(value)
-    for name, value in re.findall(r"--setting (\w+) (\w+)", (ROOT / "Makefile").read_text())
-}
-"""The settings in force: those of `make serve`."""
 
 
 @contextmanager
@@ -27,12 +21,12 @@ def open_site(database: Path) -> Iterator[Datasette]:
     """Datasette on a database, with the files and settings of `make serve`."""
     datasette = Datasette(
         immutables=[str(database)],
-        metadata=parse_metadata(METADATA.read_text() if METADATA.exists() else "{}"),
+        metadata=parse_metadata((ROOT / "metadata.yml").read_text()),
         template_dir=str(ROOT / "site" / "templates"),
         plugins_dir=str(ROOT / "site" / "plugins"),
         static_mounts=[("static", str(ROOT / "site" / "static"))],
         cors=True,
-        settings=SETTINGS,
+        settings=json.loads((ROOT / "site" / "settings.json").read_text()),
     )
     yield datasette
     datasette.executor.shutdown()
