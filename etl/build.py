@@ -15,7 +15,7 @@ from pathlib import Path
 
 from etl.find import WrongUseError
 from etl.load import clashes, staging, swap_in, write_database
-from etl.scan import scan, select
+from etl.scan import scan, select, tell_apart
 from etl.schema import APPLICATION_ID
 from etl.stage import stage
 from etl.workers import Workers
@@ -248,6 +248,7 @@ def _scan(folder: Path, request: Request, workers: Workers, progress: Progress) 
         done += count
         progress("Finding pages", done, 0)
     select(folder, request.releases, request.packages)
+    tell_apart(folder)
 
 
 def _is_unchanged(database: Path, folder: Path, *, skip_bad: bool) -> bool:

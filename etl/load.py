@@ -97,7 +97,8 @@ _SHARED_HASHES = """
 SELECT specs.hash, accepted.release, accepted.path, accepted.package
 FROM (SELECT hash FROM staged_specs GROUP BY hash HAVING count(*) > 1) AS shared
 JOIN staged_specs AS specs USING (hash)
-JOIN staged_spec_releases AS present ON present.spec = specs.hash
+JOIN staged_spec_releases AS present
+    ON present.spec = specs.hash AND present.package = specs.package
 JOIN staged_accepted AS accepted
     ON accepted.package = specs.package AND accepted.release = present.release
 """
@@ -161,7 +162,10 @@ def _fill(connection: sqlite3.Connection) -> None:
 _FILL = (
     "INSERT INTO packages SELECT * FROM staged_packages ORDER BY name",
     "INSERT INTO specs SELECT * FROM staged_specs ORDER BY package, hash",
-    "INSERT INTO spec_releases SELECT * FROM staged_spec_releases ORDER BY spec, release",
+    """
+    INSERT INTO spec_releases
+    SELECT spec, release, tarball FROM staged_spec_releases ORDER BY spec, release
+    """,
     "INSERT INTO spec_stacks SELECT * FROM staged_spec_stacks ORDER BY spec, stack, release",
     "INSERT INTO spec_variants SELECT * FROM staged_spec_variants ORDER BY spec, variant",
     """

@@ -228,9 +228,12 @@ KINDS: Mapping[str, Kind] = {kind.name: kind for kind in _kinds()}
 """Every kind of problem by its name."""
 
 
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
 def as_json(value: object) -> str:
     """A value as compact JSON, characters as they are; the spelling of every array we write."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _encode(value)
 
 
 def path_release(folder: str, release: str) -> str:

@@ -85,17 +85,19 @@ def _scan_file(found: Found) -> ScannedFile:
     data, release, package = b"", None, None
     with suppress(PageError):
         data = read_file(real)
-        release, package = _names(data, whole=layout is None)
+        release, package = _names(data, layout)
     path = f"{release}/{package}/{name}" if layout is None and release else name
     digest = hashlib.sha256(data).hexdigest()
     return ScannedFile(real, file, path, layout is not None, len(data), digest, release, package)
 
 
-def _names(data: bytes, *, whole: bool) -> tuple[str | None, str | None]:
-    """Release and package; `whole` also makes sure that nothing else is wrong with the page."""
-    head = None if whole else _HEAD.match(data)
+def _names(data: bytes, layout: str | None) -> tuple[str | None, str | None]:
+    """Release and package; a page that its folders do not name so is first made sure to be one."""
+    head = _HEAD.match(data)
     if head:
-        return head[2].decode(), head[1].decode()
+        release, package = head[2].decode(), head[1].decode()
+        if layout and layout.split("/")[:2] == [release, package]:
+            return release, package
     try:
         page = extract.read_page(data)
     except PageError:
@@ -120,7 +122,6 @@ def scan(folder: Path, paths: Sequence[Path], workers: Workers) -> Iterator[int]
         for rows in workers.run(_scan_files, _batches(find_pages(paths), FILES_IN_TASK)):
             files.executemany(insert, rows)
             yield len(rows)
-        _tell_apart(files)
 
 
 def _marks(count: int) -> str:
@@ -133,15 +134,16 @@ def _batches(found: Iterable[Found], size: int) -> Iterator[list[Found]]:
         yield batch
 
 
-def _tell_apart(files: sqlite3.Connection) -> None:
-    """Give every file a path of its own.
+def tell_apart(folder: Path) -> None:
+    """Give every file that is left in `files.db` a path of its own.
 
     Copies with one path are one page. Different contents with one path are numbered in the order
     of their SHA-256, which depends on neither the folders nor the order of the arguments.
     """
-    while _number_same_paths(files):
-        # A number can give a file the path of another one that is really called so.
-        pass
+    with closing(sqlite3.connect(folder / "files.db")) as files, files:
+        while _number_same_paths(files):
+            # A number can give a file the path of another one that is really called so.
+            pass
 
 
 def _number_same_paths(files: sqlite3.Connection) -> bool:

@@ -275,8 +275,10 @@ PAGES = Table(
         Column(
             "num_specs", "How many specs it lists; NULL for a refused page.", "INTEGER", null=True
         ),
-        Column("bytes", "Size of the page in bytes.", "INTEGER"),
-        Column("sha256", "SHA-256 of the page, 64 hexadecimal digits."),
+        Column(
+            "bytes", "Size of the page in bytes; 0 if it cannot be read or is too large.", "INTEGER"
+        ),
+        Column("sha256", "SHA-256 of what was read of the page, 64 hexadecimal digits."),
     ),
     key=("path",),
     indexes=(

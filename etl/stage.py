@@ -34,7 +34,7 @@ SHARD_TABLES: Mapping[str, tuple[str, ...]] = {
     "specs": SPECS.column_names,
     "packages": PACKAGES.column_names,
     "spec_stacks": ("spec", "stack", "release"),
-    "spec_releases": ("spec", "release", "tarball"),
+    "spec_releases": ("spec", "release", "tarball", "package"),
     "spec_variants": ("spec", "variant"),
     "package_variants": ("variant", "name", "value", "num_specs"),
     "package_stacks": ("package", "stack", "num_specs"),

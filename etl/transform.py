@@ -74,18 +74,18 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class SpecRows:
-    """Rows about some specs of a package; each field is named as the table it is for.
+    """Rows about some specs of a package; each field is named as the staging table it is for.
 
     Attributes:
         specs: in the columns' order, sorted by hash.
         spec_stacks: spec, stack, release.
-        spec_releases: spec, release, tarball.
+        spec_releases: spec, release, tarball, package.
         spec_variants: spec, variant.
     """
 
     specs: list[tuple[object, ...]]
     spec_stacks: list[tuple[str, str, str]]
-    spec_releases: list[tuple[str, str, str | None]]
+    spec_releases: list[tuple[str, str, str | None, str]]
     spec_variants: list[tuple[str, str]]
 
 
@@ -299,7 +299,7 @@ def _add_spec_rows(rows: SpecRows, package: str, spec_hash: str, spec: _Merged) 
     rows.specs.append(_spec_row(spec_hash, package, spec))
     rows.spec_variants.extend([(spec_hash, value.variant) for value in spec.facts.variants.values])
     for release, tarball, stacks in spec.presences:
-        rows.spec_releases.append((spec_hash, release, tarball))
+        rows.spec_releases.append((spec_hash, release, tarball, package))
         rows.spec_stacks.extend([(spec_hash, stack, release) for stack in stacks])
 
 

@@ -290,6 +290,38 @@ def test_the_twin_of_a_refused_page_has_its_turn(run: Run) -> None:
     ]
 
 
+def test_a_page_is_refused_only_for_hashes_that_it_holds(run: Run) -> None:
+    write_specs(Path("pages"), "develop", "aaa", spec("a"))
+    write_specs(Path("pages"), "develop", "bbb", spec("b"))
+    # aaa has a page in develop too, but the hash of bbb is not on it.
+    write_specs(Path("pages"), "v0.20.0", "aaa", spec("b"), spec("c"))
+    assert run("build", "a.db", "pages", "--skip-bad").exit_code == 0
+    assert query("SELECT page, kind FROM problems") == [("v0.20.0/aaa/specs.md", "two-packages")]
+    assert run("verify", "a.db", "pages").exit_code == 0
+
+
+def test_a_selection_is_numbered_for_itself(run: Run) -> None:
+    for folder, package in (("x", "zlib"), ("y", "xz")):
+        text = page(package, "develop", [spec(package)])
+        write(Path(folder), "develop", "shared", text)
+    for package in ("xz", "zlib"):
+        run("build", "a.db", "x", "y", "-p", package)
+        assert query("SELECT path FROM pages") == [("develop/shared/specs.md",)]
+        assert run("verify", "a.db", "x", "y", "-p", package).exit_code == 0
+
+
+def test_a_bad_page_is_selected_by_its_folders(run: Run) -> None:
+    bad = page("zlib", "develop", [spec("a")])[:-40]
+    write(Path("pages"), "v0.9", "other", bad)
+    write_specs(Path("pages"), "v0.9", "xz", spec("b"))
+    assert run("build", "a.db", "pages", "-r", "v0.9", "--skip-bad").exit_code == 0
+    assert query("SELECT path FROM pages") == [
+        ("v0.9/other/specs.md",),
+        ("v0.9/xz/specs.md",),
+    ]
+    assert run("verify", "a.db", "pages", "-r", "v0.9").exit_code == 0
+
+
 def test_two_files_with_one_path(run: Run) -> None:
     for folder, name in (("x", "a"), ("y", "b")):
         write_specs(Path(folder), "develop", "zlib", spec(name))

@@ -150,7 +150,7 @@ def test_one_spec_of_one_release() -> None:
         )
     ]
     assert rows.spec_variants == [(A, "+b"), (A, "x=1"), (A, "x=2")]
-    assert rows.spec_releases == [(A, "v0.23.1", None)]
+    assert rows.spec_releases == [(A, "v0.23.1", None, "zlib")]
     assert rows.spec_stacks == [(A, "e4s", "v0.23.1"), (A, "root", "v0.23.1")]
     assert rows.problems == []
 
@@ -236,8 +236,8 @@ def test_stacks_and_tarballs_are_kept_for_each_release() -> None:
     )
     assert rows.spec_stacks == [(A, "root", "develop"), (A, "e4s", "develop")]
     assert rows.spec_releases == [
-        (A, "develop", None),
-        (A, "v0.23.1", "https://example.org/a"),
+        (A, "develop", None, "zlib"),
+        (A, "v0.23.1", "https://example.org/a", "zlib"),
     ]
     assert rows.specs[0][12] == '["e4s","root"]'
     assert rows.package_stacks == [("zlib", "e4s", 1), ("zlib", "root", 1)]
