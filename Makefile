@@ -74,7 +74,8 @@ $(READY): requirements.lock pyproject.toml
 	    { echo 'Python 3.11 or later is needed: make PYTHON=/path/to/python3.11'; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
 	$(PIP_INSTALL) --require-hashes --no-deps -r requirements.lock
-	$(PIP_INSTALL) --no-build-isolation --no-deps --editable .
+	@# Setuptools warns that etl/ lies in this folder, which is what is wanted.
+	PYTHONWARNINGS=ignore $(PIP_INSTALL) --no-build-isolation --no-deps --editable .
 	@touch $@
 
 $(TEST_READY): $(READY) requirements-test.lock

@@ -28,10 +28,12 @@ def open_site(database: Path) -> Iterator[Datasette]:
         cors=True,
         settings=json.loads((ROOT / "site" / "settings.json").read_text()),
     )
-    yield datasette
-    datasette.executor.shutdown()
-    for opened in datasette.databases.values():
-        opened.close()
+    try:
+        yield datasette
+    finally:
+        datasette.executor.shutdown()
+        for opened in datasette.databases.values():
+            opened.close()
 
 
 @pytest.fixture(scope="session")
@@ -56,6 +58,7 @@ def served(made_database: Path) -> Iterator[str]:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         while not server.started:
+            assert thread.is_alive(), "The server did not start"
             time.sleep(0.01)
         host, port = listener.getsockname()
         yield f"http://{host}:{port}"

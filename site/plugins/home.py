@@ -1,0 +1,70 @@
+"""What the home page says of the database."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, NamedTuple
+
+from datasette import hookimpl
+from datasette.app import Datasette
+from datasette.utils.asgi import Request
+
+DATABASE = "spack-cache"
+
+# Each step finds the next system in the index, instead of reading it for every spec.
+OSES_SQL = """
+    with recursive oses(os) as (
+        select min(os) from specs
+        union all
+        select (select min(os) from specs where os > oses.os) from oses where os is not null
+    )
+    select os from oses where os is not null
+"""
+
+
+class Home(NamedTuple):
+    """What the home page shows.
+
+    Attributes:
+        current: The row of `releases` of the current release, or None in an empty database.
+        snapshot: The date of the newest snapshot (ISO 8601), or None if there is none.
+        counts: How many rows each table has.
+        oses: The operating systems that there are binaries for.
+        questions: The canned queries in the order of the metadata.
+        size: The size of the database in bytes.
+    """
+
+    current: Mapping[str, Any] | None
+    snapshot: str | None
+    counts: Mapping[str, int]
+    oses: list[str]
+    questions: list[Mapping[str, Any]]
+    size: int
+
+
+@hookimpl  # type: ignore[untyped-decorator]
+def extra_template_vars(
+    template: str, request: Request, datasette: Datasette
+) -> dict[str, Home] | Callable[[], Awaitable[dict[str, Home]]]:
+    """Give the home page its `home`."""
+    if template != "index.html" or DATABASE not in datasette.databases:
+        return {}
+
+    async def variables() -> dict[str, Home]:
+        return {"home": await home(datasette, request.actor)}
+
+    return variables
+
+
+async def home(datasette: Datasette, actor: Mapping[str, Any] | None) -> Home:
+    """Return what the home page shows to somebody."""
+    db = datasette.get_database(DATABASE)
+    current = (await db.execute("select * from releases where position = 1")).first()
+    snapshot = await db.execute("select max(date) from releases")
+    queries = await datasette.get_canned_queries(DATABASE, actor)
+    return Home(
+        current=dict(current) if current else None,
+        snapshot=snapshot.single_value(),
+        counts=await db.table_counts(limit=1000),
+        oses=[os for (os,) in await db.execute(OSES_SQL)],
+        questions=list(queries.values()),
+        size=db.size,
+    )

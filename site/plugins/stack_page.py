@@ -1,0 +1,102 @@
+"""What a stack's page says beside its row: how it grew, and what it holds in a release."""
+
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+from datasette import hookimpl
+from datasette.app import Datasette
+from datasette.database import Database
+from datasette.utils import tilde_decode
+from datasette.utils.asgi import Request
+
+DATABASE = "spack-cache"
+TEMPLATE = "row-spack-cache-stacks.html"
+
+GROWTH_SQL = """
+    select name, specs from releases join (
+        select release, count(*) as specs from spec_stacks where stack = :stack group by release
+    ) on release = name order by position
+"""
+
+PACKAGES_SQL = """
+    select package, count(*) from spec_stacks join specs on hash = spec_stacks.spec
+    where stack = :stack and release = :release group by package order by package
+"""
+
+
+class Count(NamedTuple):
+    """A value and the number of specs that have it."""
+
+    value: str
+    specs: int
+
+
+class StackPage(NamedTuple):
+    """What is known of a stack.
+
+    Attributes:
+        name: Its name.
+        release: The release whose packages are shown.
+        lacking: The release that was to be shown but does not have the stack, or "".
+        packages: The stack's packages in that release.
+        growth: The releases that have the stack, newest first.
+    """
+
+    name: str
+    release: str
+    lacking: str
+    packages: list[Count]
+    growth: list[Count]
+
+    @property
+    def num_specs(self) -> int:
+        """How many specs the stack holds in the release."""
+        return sum(package.specs for package in self.packages)
+
+    @property
+    def most(self) -> int:
+        """The number of specs of the stack where it is largest."""
+        return max(release.specs for release in self.growth)
+
+
+@hookimpl  # type: ignore[untyped-decorator]
+def extra_template_vars(
+    template: str, request: Request, datasette: Datasette
+) -> dict[str, StackPage] | Callable[[], Awaitable[dict[str, StackPage]]]:
+    """Give the page of a stack its `stack`."""
+    if template != TEMPLATE:
+        return {}
+
+    async def variables() -> dict[str, StackPage]:
+        page = await stack_page(
+            datasette.get_database(DATABASE),
+            tilde_decode(request.url_vars["pks"]),
+            release=request.args.get("release") or "",
+        )
+        return {"stack": page}
+
+    return variables
+
+
+async def stack_page(db: Database, name: str, *, release: str) -> StackPage:
+    """Return what is known of a stack.
+
+    Args:
+        db: The database.
+        name: A stack that is in it.
+        release: The release to speak of, or "" for the current one. If it does not have the
+            stack, the newest one that has is spoken of.
+    """
+    growth = [Count(*row) for row in await db.execute(GROWTH_SQL, {"stack": name})]
+    current = await db.execute("select name from releases where position = 1")
+    wanted = release or current.single_value()
+    held = [count.value for count in growth]
+    shown = wanted if wanted in held else held[0]
+    packages = await db.execute(PACKAGES_SQL, {"stack": name, "release": shown})
+    return StackPage(
+        name=name,
+        release=shown,
+        lacking="" if shown == wanted else wanted,
+        packages=[Count(*row) for row in packages],
+        growth=growth,
+    )
