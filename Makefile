@@ -16,7 +16,7 @@ PIP_INSTALL = $(PY) -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL = build
 .DELETE_ON_ERROR:
-.PHONY: build serve test check format lock bench clean help
+.PHONY: build serve test check format pictures lock bench clean help
 
 ## build: the environment in .venv and the database from PAGES (this is the default)
 build: $(INSPECT)
@@ -50,6 +50,10 @@ format: $(TEST_READY)
 ## bench: measure building and serving, write benchmarks/RESULTS.md
 bench: $(TEST_READY)
 	$(PY) -m benchmarks
+
+## pictures: take the README's pictures again, of what `make serve` serves meanwhile
+pictures: $(TEST_READY)
+	$(PY) docs/pictures.py http://127.0.0.1:$(PORT)
 
 ## lock: write the lock files again, with the newest versions that pyproject.toml allows
 lock: $(TEST_READY)

@@ -72,12 +72,6 @@ def read_page(data: bytes) -> Page | None:
     return Page(release, title, entries, meta, _META_LINE, _SPECS_LINE)
 
 
-def read_names(data: bytes) -> tuple[str, str] | None:
-    """The release and package of a page that looks ordinary from its first lines."""
-    front = _front(data)
-    return (front[1], front[0]) if front else None
-
-
 def _front(data: bytes) -> tuple[str, str, bytes, bytes] | None:
     plain = (
         len(data) <= extract.MAX_BYTES

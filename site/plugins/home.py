@@ -20,6 +20,14 @@ OSES_SQL = """
 """
 
 
+# A spec of the largest package, of which there is most to find.
+EXAMPLE_SQL = """
+    select package, os, compiler_name, target from specs
+    where package = (select name from packages order by num_specs desc, name limit 1)
+    order by os desc, hash limit 1
+"""
+
+
 class Home(NamedTuple):
     """What the home page shows.
 
@@ -29,6 +37,7 @@ class Home(NamedTuple):
         counts: How many rows each table has.
         oses: The operating systems that there are binaries for.
         questions: The canned queries in the order of the metadata.
+        examples: Searches that find something, for the line below the search box.
         size: The size of the database in bytes.
     """
 
@@ -37,6 +46,7 @@ class Home(NamedTuple):
     counts: Mapping[str, int]
     oses: list[str]
     questions: list[Mapping[str, Any]]
+    examples: list[str]
     size: int
 
 
@@ -66,5 +76,14 @@ async def home(datasette: Datasette, actor: Mapping[str, Any] | None) -> Home:
         counts=await db.table_counts(limit=1000),
         oses=[os for (os,) in await db.execute(OSES_SQL)],
         questions=list(queries.values()),
+        examples=_examples((await db.execute(EXAMPLE_SQL)).first()),
         size=db.size,
     )
+
+
+def _examples(spec: Mapping[str, Any] | None) -> list[str]:
+    if spec is None:
+        return []
+    package = spec["package"]
+    built = "" if spec["compiler_name"] == "none" else f" %{spec['compiler_name']}"
+    return [package, f"{package} os={spec['os']}", f"{package}{built} target={spec['target']}"]

@@ -20,13 +20,13 @@ Datasette passes a parameter that is missing as '' and knows no defaults, so SQL
 """
 
 import re
-import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from datasette import hookimpl
 from datasette.app import Datasette
 from datasette.database import Database, QueryInterrupted
+from datasette.utils.sqlite import sqlite3
 
 MOST_CHOICES = 150
 """More options than this are suggested while typing, not listed to choose from."""
@@ -114,10 +114,11 @@ async def _default(db: Database, sql: str, name: str, values: Mapping[str, str])
     if not expression:
         return ""
     try:
-        default = (await db.execute(f"select {expression}", dict(values))).single_value()
-    except (sqlite3.Error, QueryInterrupted):
-        # It refers to columns of the query around it.
+        rows = await db.execute(f"select ({expression})", dict(values), log_sql_errors=False)
+    except (sqlite3.Error, sqlite3.Warning, QueryInterrupted):
+        # It is no SQL by itself: it refers to columns of the query around it, for example.
         return ""
+    default = rows.single_value()
     return "" if default is None else str(default)
 
 

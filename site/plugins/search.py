@@ -266,9 +266,10 @@ async def _constraint(db: Database, column: str, constraint: str, package: str) 
         if value.startswith(name + at) and satisfies(value[len(name + at) :], versions)
     ]
     if len(fitting) > MOST_VALUES:
+        sigil = "%" if name else "@"
         raise UnanswerableError(
-            f"{len(fitting):,} different {column}s are {constraint}. Add the name of a package, "
-            f"or say more of the {column}."
+            f"{len(fitting):,} different {column}s fit {sigil}{constraint}. Add the name of a "
+            f"package, or more of the {column}."
         )
     if len(fitting) == 1:
         return (column, fitting[0])

@@ -2,6 +2,7 @@
 
 import re
 import sqlite3
+from html import unescape
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -555,3 +556,16 @@ async def test_a_mistake_in_sql_is_explained_on_the_page(site: Datasette) -> Non
     html = await page(site, "/spack-cache?sql=select+*+from+no_such", 400)
 
     assert sections(html)["Ask in SQL"].startswith("no such table: no_such")
+
+
+async def test_the_searches_that_the_home_page_suggests_find_something(site: Datasette) -> None:
+    html = await page(site, "/")
+    suggested = re.findall(r'href="(/-/find\?q=[^"]*)"><code>([^<]*)</code>', html)
+    assert [words for _, words in suggested] == [
+        "hdf5",
+        "hdf5 os=ubuntu24.04",
+        "hdf5 %gcc target=neoverse_v2",
+    ]
+    for address, _ in suggested[1:]:
+        answer = await site.client.get(unescape(address), follow_redirects=True)
+        assert dag_hash("harm") in answer.text

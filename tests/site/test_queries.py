@@ -575,11 +575,20 @@ def test_the_default_is_read_from_the_sql(sql: str, expected: str) -> None:
     assert pm.get_plugin("queries.py").default_expression(sql, "os") == expected
 
 
-async def test_a_default_that_needs_the_rest_of_the_query_is_not_shown(site: Datasette) -> None:
-    sql = "select coalesce(nullif(:os, ''), specs.os) from specs"
+NO_DEFAULTS = [
+    ("select coalesce(nullif(:os, ''), specs.os) from specs", 200),
+    ("select coalesce(nullif(:os, ''), 1; select 2)", 400),
+    ("select coalesce(nullif(:os, ''), 1, 2 from specs)", 400),
+]
+
+
+@pytest.mark.parametrize(("sql", "status"), NO_DEFAULTS)
+async def test_a_default_that_is_no_sql_by_itself_is_not_shown(
+    sql: str, status: int, site: Datasette
+) -> None:
     response = await site.client.get(f"/spack-cache?{urlencode({'sql': sql})}")
 
-    assert response.status_code == 200
+    assert response.status_code == status
     assert Form(response.text).fields["os"]["empty"] == "any"
 
 

@@ -146,7 +146,7 @@ async def test_a_word_that_is_a_name_and_a_hash_finds_both(ambiguous_site: Datas
 async def test_too_many_versions_ask_for_a_package(ambiguous_site: Datasette) -> None:
     html = await find(ambiguous_site, "many @1")
 
-    assert "120 different versions are 1. Add the name of a package" in html
+    assert "120 different versions fit @1. Add the name of a package" in html
     assert pairs(await find(ambiguous_site, "many @1.7")) == [
         ("package", "many"),
         ("version", "1.7"),
