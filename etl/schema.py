@@ -134,6 +134,7 @@ SPECS = Table(
         Index(("os", "version", "compiler", "platform", "target"), "the facet on os"),
         Index(("platform", "version", "compiler", "os", "target"), "the facet on platform"),
         Index(("target", "version", "compiler", "os", "platform"), "the facet on target"),
+        Index(("hash", "package", "version"), "which packages a release or a stack has"),
         Index(
             ("stacks", "releases", "version", "compiler", "os", "platform", "target"),
             "the facet on stacks, and all facets of a filter on stacks",
