@@ -22,9 +22,11 @@ import functools
 import itertools
 import json
 import re
+import sqlite3
 from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlencode
+from weakref import WeakKeyDictionary
 
 from datasette import hookimpl
 from datasette.app import Datasette
@@ -100,6 +102,21 @@ GROUP_FROM = 12
 common_elements: dict[tuple[str, str], frozenset[str]] = {}
 """Elements that many rows hold, for each table and column with few arrays and an index on them."""
 
+# Unfolding thousands of arrays again for the rows, the count and each facet of a page would take
+# most of its time. In a database that cannot change it is done once, at the start.
+ARRAYS_SQL = f"""
+    select different_array, {ELEMENT} as element
+    from (select distinct {{column}} as different_array from {{table}}),
+        json_each(case when json_valid(different_array) then different_array end)
+"""
+MOST_KEPT_ARRAYS = 50_000
+
+KeptArrays = dict[tuple[str, str], dict[str, str]]
+"""The arrays that hold an element, as a JSON array of texts, for each table and column."""
+
+kept_arrays: WeakKeyDictionary[Datasette, dict[str, KeptArrays]] = WeakKeyDictionary()
+"""What is kept of each database that cannot change."""
+
 
 class ActiveFilter(NamedTuple):
     """One filter of a table page, for people.
@@ -148,7 +165,7 @@ class ArrayContains(Filter):  # type: ignore[misc]
         common = common_elements.get((table, column))
         if common is None:
             return self._each_row(f"{_quote(table)}.{_quote(column)}", value, parameter), value
-        clause = self._different_arrays(_quote(table), _quote(column), parameter)
+        clause = self._different_arrays(table, column, parameter)
         return (f"{LIKELY}{clause})" if value in common else clause), value
 
     def human_clause(self, column: str, value: str) -> str:
@@ -157,10 +174,15 @@ class ArrayContains(Filter):  # type: ignore[misc]
 
     def _different_arrays(self, table: str, column: str, parameter: str) -> str:
         holds = HOLDS_SQL.format(array="different_array", parameter=parameter)
-        arrays = (
-            f"select different_array from (select distinct {column} as different_array"
-            f" from {table}) where {holds}"
+        unfolded = (
+            "select json_group_array(different_array) from (select distinct"
+            f" {_quote(column)} as different_array from {_quote(table)}) where {holds}"
         )
+        kept = f"arrays_holding({_text(table)}, {_text(column)}, :{parameter})"
+        arrays = f"select value from json_each(coalesce({kept}, ({unfolded})))"
+        return self._among(_quote(column), arrays)
+
+    def _among(self, column: str, arrays: str) -> str:
         if self.negated:
             return f"({column} is null or {column} not in ({arrays}))"
         return f"{column} in ({arrays})"
@@ -288,10 +310,24 @@ def startup(datasette: Datasette) -> Callable[[], Awaitable[None]]:
     Filters._filters[:] = Filters._filters_by_key.values()
 
     async def inner() -> None:
-        for database in datasette.databases.values():
+        kept = kept_arrays.setdefault(datasette, {})
+        for name, database in datasette.databases.items():
             common_elements.update(await _common_elements(database))
+            if not database.is_mutable:
+                kept[name] = await _arrays_by_element(database)
 
     return inner
+
+
+@hookimpl  # type: ignore[untyped-decorator]
+def prepare_connection(conn: sqlite3.Connection, database: str, datasette: Datasette) -> None:
+    """Let SQL ask for the arrays that hold an element; NULL where they are not kept."""
+
+    def arrays_holding(table: str, column: str, element: str) -> str | None:
+        kept = kept_arrays.get(datasette, {}).get(database, {}).get((table, column))
+        return None if kept is None else kept.get(element, "[]")
+
+    conn.create_function("arrays_holding", 3, arrays_holding, deterministic=True)
 
 
 @hookimpl(wrapper=True)  # type: ignore[untyped-decorator]
@@ -433,6 +469,24 @@ async def _common_elements(database: Database) -> dict[tuple[str, str], frozense
     return found
 
 
+async def _arrays_by_element(database: Database) -> KeptArrays:
+    found: KeptArrays = {}
+    for table, column in common_elements:
+        if not await database.table_exists(table):
+            continue
+        sql = ARRAYS_SQL.format(table=_quote(table), column=_quote(column))
+        try:
+            rows = (await database.execute(f"{sql} limit {MOST_KEPT_ARRAYS + 1}")).rows
+        except QueryInterrupted:
+            continue
+        if len(rows) <= MOST_KEPT_ARRAYS:
+            arrays: dict[str, list[str]] = {}
+            for array, element in rows:
+                arrays.setdefault(element, []).append(array)
+            found[table, column] = {name: json.dumps(held) for name, held in arrays.items()}
+    return found
+
+
 async def _holds_arrays(database: Database, table: str, column: str) -> bool:
     name = _quote(column)
     sql = f"select 1 from {_quote(table)} where {name} >= '[' and {name} < '\\' limit 1"
@@ -496,6 +550,10 @@ def _path(datasette: Datasette, request: Request, pairs: Sequence[tuple[str, str
 def _column(config: dict[str, Any]) -> str:
     column: str = config["config"].get("column") or config["config"]["simple"]
     return column
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
 
 
 def _quote(identifier: str) -> str:

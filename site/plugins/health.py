@@ -5,7 +5,6 @@ is an error (HTTP status 503) if the database cannot be read, or if its file was
 the start: connections opened since then would read another database than the older ones.
 """
 
-import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from weakref import WeakKeyDictionary
 from datasette import Response, __version__, hookimpl
 from datasette.app import Datasette
 from datasette.database import QueryInterrupted
+from datasette.utils.sqlite import sqlite3
 
 DATABASE = "spack-cache"
 

@@ -11,6 +11,7 @@ import yaml
 from datasette.app import Datasette
 
 from tests.pages import dag_hash
+from tests.site.conftest import open_site
 from tests.site.seen import Link, links, sections, tags
 
 METADATA = yaml.safe_load((Path(__file__).parents[2] / "metadata.yml").read_text())
@@ -569,3 +570,17 @@ async def test_the_searches_that_the_home_page_suggests_find_something(site: Dat
     for address, _ in suggested[1:]:
         answer = await site.client.get(unescape(address), follow_redirects=True)
         assert dag_hash("harm") in answer.text
+
+
+async def test_what_is_kept_of_one_database_is_not_used_for_another(
+    made_database: Path, real_database: Path
+) -> None:
+    async def count(datasette: Datasette, stack: str) -> int:
+        address = f"/spack-cache/specs.json?stacks__arraycontains={stack}&_size=0"
+        return int((await datasette.client.get(address)).json()["filtered_table_rows_count"])
+
+    with open_site(real_database) as real, open_site(made_database) as made:
+        for _ in range(2):
+            assert await count(real, "e4s") == 55
+            assert await count(made, "e4s") == 6
+            assert await count(made, "nothing") == 0
