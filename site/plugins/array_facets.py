@@ -23,7 +23,7 @@ import itertools
 import json
 import re
 import sqlite3
-from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlencode
 from weakref import WeakKeyDictionary
@@ -104,17 +104,15 @@ common_elements: dict[tuple[str, str], frozenset[str]] = {}
 
 # Unfolding thousands of arrays again for the rows, the count and each facet of a page would take
 # most of its time. In a database that cannot change it is done once, at the start.
-ARRAYS_SQL = f"""
-    select different_array, {ELEMENT} as element
-    from (select distinct {{column}} as different_array from {{table}}),
-        json_each(case when json_valid(different_array) then different_array end)
-"""
 MOST_KEPT_ARRAYS = 50_000
 
-KeptArrays = dict[tuple[str, str], dict[str, str]]
-"""The arrays that hold an element, as a JSON array of texts, for each table and column."""
+# SQLite may be told to make no long texts.
+KEPT_PART_CHARACTERS = 100_000
 
-kept_arrays: WeakKeyDictionary[Datasette, dict[str, KeptArrays]] = WeakKeyDictionary()
+KeptArrays = dict[tuple[str, str], dict[str, list[str]]]
+"""The arrays that hold an element, as JSON arrays of texts, for each table and column."""
+
+kept_by_database: WeakKeyDictionary[Datasette, dict[str, KeptArrays]] = WeakKeyDictionary()
 """What is kept of each database that cannot change."""
 
 
@@ -174,13 +172,16 @@ class ArrayContains(Filter):  # type: ignore[misc]
 
     def _different_arrays(self, table: str, column: str, parameter: str) -> str:
         holds = HOLDS_SQL.format(array="different_array", parameter=parameter)
-        unfolded = (
-            "select json_group_array(different_array) from (select distinct"
-            f" {_quote(column)} as different_array from {_quote(table)}) where {holds}"
-        )
-        kept = f"arrays_holding({_text(table)}, {_text(column)}, :{parameter})"
-        arrays = f"select value from json_each(coalesce({kept}, ({unfolded})))"
-        return self._among(_quote(column), arrays)
+        asked = f"{_text(table)}, {_text(column)}, :{parameter}"
+        arrays = f"""
+            select held.value from json_each(kept_parts({asked})) as part,
+                json_each(kept_arrays({asked}, part.value)) as held
+            union all
+            select different_array
+            from (select distinct {_quote(column)} as different_array from {_quote(table)})
+            where kept_parts({asked}) is null and {holds}
+        """
+        return self._among(_quote(column), " ".join(arrays.split()))
 
     def _among(self, column: str, arrays: str) -> str:
         if self.negated:
@@ -205,7 +206,7 @@ class WholeFilterFacet(Facet):  # type: ignore[misc]
 
     To be mixed into a facet class. Its links lead to the first page, since a row of another
     filter is no place to continue from. Reading all rows, it gains from the index on arrays even
-    where a page doesn't.
+    where a page doesn't; unless a column has a value, whose index finds fewer rows.
     """
 
     def __init__(
@@ -220,7 +221,8 @@ class WholeFilterFacet(Facet):  # type: ignore[misc]
         if sql and table and "_next" in request.args:
             sql = _sql_of_all_pages(request, table, sql)
             request = _first_page(request)
-        sql = sql and sql.replace(LIKELY, "(")
+        if sql and not any(_names_a_value(key) for key in request.args):
+            sql = sql.replace(LIKELY, "(")
         super().__init__(ds, request, database, sql=sql, table=table, **rest)
 
     def get_configs(self) -> list[dict[str, Any]]:
@@ -310,7 +312,7 @@ def startup(datasette: Datasette) -> Callable[[], Awaitable[None]]:
     Filters._filters[:] = Filters._filters_by_key.values()
 
     async def inner() -> None:
-        kept = kept_arrays.setdefault(datasette, {})
+        kept = kept_by_database.setdefault(datasette, {})
         for name, database in datasette.databases.items():
             common_elements.update(await _common_elements(database))
             if not database.is_mutable:
@@ -321,13 +323,21 @@ def startup(datasette: Datasette) -> Callable[[], Awaitable[None]]:
 
 @hookimpl  # type: ignore[untyped-decorator]
 def prepare_connection(conn: sqlite3.Connection, database: str, datasette: Datasette) -> None:
-    """Let SQL ask for the arrays that hold an element; NULL where they are not kept."""
+    """Let SQL ask for the arrays that hold an element, part by part; NULL if they are not kept."""
 
-    def arrays_holding(table: str, column: str, element: str) -> str | None:
-        kept = kept_arrays.get(datasette, {}).get(database, {}).get((table, column))
-        return None if kept is None else kept.get(element, "[]")
+    def kept(table: str, column: str, element: str) -> list[str] | None:
+        found = kept_by_database.get(datasette, {}).get(database, {}).get((table, column))
+        return None if found is None else found.get(element, [])
 
-    conn.create_function("arrays_holding", 3, arrays_holding, deterministic=True)
+    def kept_parts(table: str, column: str, element: str) -> str | None:
+        parts = kept(table, column, element)
+        return None if parts is None else json.dumps(list(range(len(parts))))
+
+    def kept_arrays(table: str, column: str, element: str, part: int) -> str:
+        return (kept(table, column, element) or [])[part]
+
+    conn.create_function("kept_parts", 3, kept_parts, deterministic=True)
+    conn.create_function("kept_arrays", 4, kept_arrays, deterministic=True)
 
 
 @hookimpl(wrapper=True)  # type: ignore[untyped-decorator]
@@ -434,6 +444,10 @@ def _is_column_filter(key: str) -> bool:
     return not key.startswith("_") or "__" in key
 
 
+def _names_a_value(key: str) -> bool:
+    return _is_column_filter(key) and ("__" not in key or key.endswith("__exact"))
+
+
 async def _apply(plugin: object, prefix: str, applied: list[FilterArguments]) -> object:
     """Return the filters of a plugin under parameter names of their own."""
     filters = await await_me_maybe(plugin)
@@ -474,17 +488,51 @@ async def _arrays_by_element(database: Database) -> KeptArrays:
     for table, column in common_elements:
         if not await database.table_exists(table):
             continue
-        sql = ARRAYS_SQL.format(table=_quote(table), column=_quote(column))
+        name = _quote(column)
+        sql = (
+            f"select distinct {name} from {_quote(table)} where {name} is not null"
+            f" limit {MOST_KEPT_ARRAYS + 1}"
+        )
         try:
-            rows = (await database.execute(f"{sql} limit {MOST_KEPT_ARRAYS + 1}")).rows
-        except QueryInterrupted:
+            arrays = [array for (array,) in await database.execute(sql)]
+        except (QueryInterrupted, sqlite3.OperationalError):
+            # Too many of them for the limits that are set; they are unfolded when asked for.
             continue
-        if len(rows) <= MOST_KEPT_ARRAYS:
-            arrays: dict[str, list[str]] = {}
-            for array, element in rows:
-                arrays.setdefault(element, []).append(array)
-            found[table, column] = {name: json.dumps(held) for name, held in arrays.items()}
+        elements = _elements(arrays) if len(arrays) <= MOST_KEPT_ARRAYS else None
+        if elements is not None:
+            found[table, column] = {name: list(_parts(held)) for name, held in elements.items()}
     return found
+
+
+def _parts(arrays: Iterable[str]) -> Iterator[str]:
+    part: list[str] = []
+    size = 0
+    for array in arrays:
+        part.append(array)
+        size += len(array)
+        if size > KEPT_PART_CHARACTERS:
+            yield json.dumps(part)
+            part, size = [], 0
+    yield json.dumps(part)
+
+
+def _elements(arrays: Iterable[Any]) -> dict[str, list[str]] | None:
+    """Return the arrays of each element; None if they are not plainly lists of texts.
+
+    What else JSON can hold is for SQLite to read, which alone knows how it casts it.
+    """
+    elements: dict[str, list[str]] = {}
+    for array in arrays:
+        try:
+            values = json.loads(array)
+        except (TypeError, ValueError):
+            return None
+        texts = isinstance(values, list) and all(isinstance(value, str) for value in values)
+        if not texts or "\\" in array:
+            return None
+        for value in set(values):
+            elements.setdefault(value, []).append(array)
+    return elements
 
 
 async def _holds_arrays(database: Database, table: str, column: str) -> bool:
