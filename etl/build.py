@@ -1,13 +1,14 @@
 """The flow of a build: scan → stage → load, under a lock, in a folder that is always removed."""
 
 import fcntl
+import glob
 import hashlib
 import os
 import shutil
 import sqlite3
 import tempfile
 from collections.abc import Callable, Collection, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.metadata import version
@@ -162,22 +163,24 @@ def _failures(what: str) -> Iterator[None]:
 
 
 def _check_ours(database: Path) -> None:
-    if not database.parent.is_dir():
-        raise WrongUseError(f"{database}: the folder {database.parent} does not exist")
-    if not database.exists():
-        return
-    if not database.is_file():
-        raise WrongUseError(f"{database}: not a file; name the database to write")
     with _failures(str(database)):
-        made_here = database.stat().st_size == 0 or read_ids(database)[0] == APPLICATION_ID
-    if not made_here:
-        raise WrongUseError(
-            f"{database}: not a database that this tool made, so it is not overwritten; "
-            "name another file, or remove this one"
-        )
-    for suffix in ("-journal", "-wal"):
-        if (rest := Path(f"{database}{suffix}")).exists():
-            raise WrongUseError(f"{rest}: another program is changing the database; close it first")
+        if not database.parent.is_dir():
+            raise WrongUseError(f"{database}: the folder {database.parent} does not exist")
+        # SQLite would play them back, into a new database too.
+        for suffix in ("-journal", "-wal"):
+            if (rest := Path(f"{database}{suffix}")).exists():
+                raise WrongUseError(
+                    f"{rest}: another program is changing the database; close it first"
+                )
+        if not database.exists():
+            return
+        if not database.is_file():
+            raise WrongUseError(f"{database}: not a file; name the database to write")
+        if database.stat().st_size and read_ids(database)[0] != APPLICATION_ID:
+            raise WrongUseError(
+                f"{database}: not a database that this tool made, so it is not overwritten; "
+                "name another file, or remove this one"
+            )
 
 
 def read_ids(database: Path) -> tuple[int, int]:
@@ -203,11 +206,12 @@ def tool_fingerprint() -> int:
 @contextmanager
 def _build_folder(database: Path) -> Iterator[Path]:
     """An empty folder beside the database, for one build at a time."""
-    folder = database.with_name(f".{database.name}.building")
+    prefix = f".{database.name}.building-"
     with _lock(database.with_name(f".{database.name}.lock"), database):
-        # What a killed build left.
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
+        # What a killed build left. Its processes may write for a moment yet, so never there again.
+        for left in database.parent.glob(f"{glob.escape(prefix)}*"):
+            shutil.rmtree(left, ignore_errors=True)
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=database.parent))
         try:
             yield folder
         finally:
@@ -255,7 +259,14 @@ def _is_unchanged(database: Path, folder: Path, *, skip_bad: bool) -> bool:
     """Whether the database was made by this tool from exactly these pages."""
     if not database.exists() or read_ids(database) != (APPLICATION_ID, tool_fingerprint()):
         return False
-    with closing(sqlite3.connect(folder / "files.db", uri=True)) as files:
+    # A damaged database is replaced.
+    with (
+        suppress(sqlite3.DatabaseError),
+        closing(sqlite3.connect(folder / "files.db", uri=True)) as files,
+    ):
+        # What cannot be read is looked at again: the reason may be another one.
+        if files.execute("SELECT 1 FROM files WHERE bytes = 0 LIMIT 1").fetchone():
+            return False
         files.execute("ATTACH ? AS old", [f"{database.as_uri()}?mode=ro"])
         ours = "SELECT path, bytes, sha256 FROM main.files"
         theirs = "SELECT path, bytes, sha256 FROM old.pages"
@@ -264,7 +275,8 @@ def _is_unchanged(database: Path, folder: Path, *, skip_bad: bool) -> bool:
                 return False
         # Left out last time; without --skip-bad it must be reported now.
         bad = files.execute("SELECT 1 FROM old.pages WHERE release IS NULL LIMIT 1").fetchone()
-    return skip_bad or not bad
+        return skip_bad or not bad
+    return False
 
 
 def _stage(folder: Path, workers: Workers, progress: Progress) -> None:

@@ -158,7 +158,7 @@ def _clear_messages() -> Iterator[None]:
     except (FailedError, ChangedError, WorkerDiedError) as error:
         raise _Failed(str(error)) from None
     except KeyboardInterrupt:
-        raise _Failed("Interrupted; nothing was changed.") from None
+        raise _Failed("Interrupted.") from None
 
 
 class _Speaker:

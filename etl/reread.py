@@ -105,6 +105,9 @@ class Page:
     unknown: Mapping[tuple[str, str], int]
 
 
+_ENDS_LINE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
 class File(NamedTuple):
     """A file that should be a page.
 
@@ -177,8 +180,11 @@ def read_file(file: str) -> File:
         page = BadPage(f"cannot be read: {error.strerror}")
     except BadPage as bad:
         page = bad
-    # A name need not be UTF-8, a path in the database must be.
-    readable = os.fsencode(file).decode(errors="backslashreplace")
+    # A name need not be UTF-8 nor one line, a path in the database must be both.
+    readable = "".join(
+        c.encode("unicode_escape").decode() if _ENDS_LINE.match(c) else c
+        for c in os.fsencode(file).decode(errors="backslashreplace")
+    )
     *_, release, package, name = ("", "", *readable.split("/"))
     folders, path = ("", ""), name
     if name == _PAGE_NAME and release and package:
