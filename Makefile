@@ -23,11 +23,8 @@ build: $(INSPECT)
 
 ## serve: build, then Datasette on http://127.0.0.1:$(PORT)/
 serve: build
-	$(VENV)/bin/datasette serve --immutable $(DB) --inspect-file $(INSPECT) \
-	    --metadata metadata.yml --template-dir site/templates --plugins-dir site/plugins \
-	    --static static:site/static --cors --port $(PORT) \
-	    --setting suggest_facets off --setting facet_time_limit_ms 1000 \
-	    --setting sql_time_limit_ms 3000 --setting max_csv_mb 0 --setting default_cache_ttl 3600
+	@options=$$($(PY) -m publish options $(DB) $(INSPECT)) && \
+	    eval "$(VENV)/bin/datasette serve $$options --port $(PORT)"
 
 ## test: all tests
 test: $(TEST_READY)
@@ -95,4 +92,4 @@ $(INSPECT): $(DB)
 
 FORCE:
 
--include publish.mk
+include publish.mk

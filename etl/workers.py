@@ -18,12 +18,16 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 
+TASKS_WORTH_PROCESSES = 8
+"""Fewer tasks than this are done before other processes have even started."""
+
+
 class WorkerDiedError(Exception):
     """A process was ended from outside, for example because the machine's memory ran out."""
 
 
 class Workers:
-    """Up to `jobs` processes; a single task, or a single job, runs in this process."""
+    """Up to `jobs` processes; a few tasks, or a single job, run in this process."""
 
     def __init__(self, jobs: int) -> None:
         self._jobs = jobs
@@ -53,8 +57,8 @@ class Workers:
             WorkerDiedError: a process was killed.
         """
         waiting = iter(tasks)
-        first = list(islice(waiting, 2))
-        if self._jobs == 1 or len(first) < 2:
+        first = list(islice(waiting, TASKS_WORTH_PROCESSES))
+        if self._pool is None and (self._jobs == 1 or len(first) < TASKS_WORTH_PROCESSES):
             yield from map(function, chain(first, waiting))
             return
         try:

@@ -1,0 +1,168 @@
+"""The command line; the Makefile's targets call it. Variables of make arrive as environment."""
+
+import shlex
+from pathlib import Path
+
+import click
+
+from publish import bundle, deploy, dist, live, pages
+from publish.hosts import HOSTS, Host, Place
+from publish.site import PublishError, check_database, serve_options
+
+
+class Group(click.Group):
+    """Shows a `PublishError` as a message."""
+
+    def invoke(self, context: click.Context) -> object:
+        """Run the command."""
+        try:
+            return super().invoke(context)
+        except PublishError as error:
+            raise click.ClickException(str(error)) from None
+
+
+DATABASE = click.argument("database", metavar="DB", type=click.Path(path_type=Path))
+INTO = click.argument("folder", metavar="FOLDER", type=click.Path(path_type=Path))
+PAGES = click.argument(
+    "pages_folder", metavar="PAGES", type=click.Path(path_type=Path, exists=True)
+)
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Serve, bundle and publish the site; fetch its pages; write its data as files."""
+
+
+@main.command("options")
+@DATABASE
+@click.argument("inspect", type=click.Path(path_type=Path))
+def options_command(database: Path, inspect: Path) -> None:
+    """Print the options of `datasette serve` for the site."""
+    click.echo(shlex.join(serve_options(database, inspect)))
+
+
+TARGET = click.option(
+    "--target",
+    "host",
+    envvar="TARGET",
+    default="cloudrun",
+    type=click.Choice(list(HOSTS)),
+    callback=lambda _context, _option, name: HOSTS[name],
+    help="Hosting service (TARGET).",
+)
+SERVICE = click.option(
+    "--service", envvar="SERVICE", default="", help="Service, app or project there (SERVICE)."
+)
+PROJECT = click.option(
+    "--project",
+    envvar=["PROJECT", "CLOUDSDK_CORE_PROJECT"],
+    default="",
+    help="Google Cloud project (PROJECT).",
+)
+REGION = click.option(
+    "--region",
+    envvar=["REGION", "CLOUDSDK_RUN_REGION"],
+    default="",
+    help="Region at Cloud Run and Fly (REGION).",
+)
+
+
+@main.command("check")
+@TARGET
+@SERVICE
+@PROJECT
+@REGION
+def check_command(host: Host, service: str, project: str, region: str) -> None:
+    """Say what is missing for publishing, before anything takes time."""
+    deploy.check_place(host, Place(service, project, region))
+
+
+@main.command("deploy")
+@DATABASE
+@PAGES
+@TARGET
+@SERVICE
+@PROJECT
+@REGION
+@click.option(
+    "--live", "address", envvar="LIVE", default="", help="Address of what is live (LIVE)."
+)
+@click.option("--force", envvar="FORCE", default="", help="Anything: deploy in any case (FORCE).")
+@click.option(
+    "--options", envvar="OPTIONS", default="", help="More for datasette publish (OPTIONS)."
+)
+def deploy_command(
+    database: Path,
+    pages_folder: Path,
+    host: Host,
+    service: str,
+    project: str,
+    region: str,
+    address: str,
+    force: str,
+    options: str,
+) -> None:
+    """Publish DB, made of PAGES, to a hosting service."""
+    place = Place(service, project, region, tuple(shlex.split(options)))
+    deploy.check_place(host, place)
+    check_database(database)
+    deploy.check_room(host, database)
+    deploy.verify(database, pages_folder)
+    if not force and _is_live(deploy.find_live(host, place, address), database):
+        return
+    deploy.deploy(host, place, database, pages_folder, click.echo)
+
+
+def _is_live(found: live.Live | None, database: Path) -> bool:
+    if found is None:
+        click.echo("Nothing of this site is live, or LIVE does not say where.")
+        return False
+    same = found.hash == deploy.database_hash(database)
+    if same:
+        click.echo(
+            f"{found.address} serves this database already ({found.version_note}); "
+            "FORCE=1 publishes it all the same."
+        )
+    return same
+
+
+@main.command("bundle")
+@DATABASE
+@PAGES
+@INTO
+def bundle_command(database: Path, pages_folder: Path, folder: Path) -> None:
+    """Write FOLDER, from which Docker builds the site, with DB made of PAGES."""
+    bundle.write_bundle(folder, database, pages_folder)
+    click.echo(f"{folder} is complete: docker compose --project-directory {folder} up --build")
+
+
+@main.command("pages")
+@INTO
+@click.option(
+    "--releases",
+    envvar="RELEASES",
+    default="",
+    help="Names of releases with spaces between, or all (RELEASES).",
+)
+@click.option(
+    "--source",
+    envvar="SOURCE",
+    default=pages.SOURCE,
+    show_default=True,
+    help="Repository of the pages (SOURCE).",
+)
+def pages_command(folder: Path, releases: str, source: str) -> None:
+    """Fetch the pages of releases into FOLDER."""
+    if not releases.split():
+        raise PublishError('Which releases? RELEASES="develop v0.23.1", or RELEASES=all')
+    pages.fetch(folder, releases.split(), source, click.echo)
+
+
+@main.command("dist")
+@DATABASE
+@INTO
+def dist_command(database: Path, folder: Path) -> None:
+    """Write DB compressed, its tables as CSV and Parquet, checksums and a description."""
+    dist.write_dist(folder, database)
+    for part in dist.PARTS:
+        click.echo(folder / part)

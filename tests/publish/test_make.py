@@ -1,0 +1,63 @@
+"""The targets of `publish.mk` call the command line with what the Makefile knows."""
+
+import subprocess
+
+import pytest
+
+from publish.site import ROOT
+
+PYTHON = ".venv/bin/python"
+
+
+def planned(target: str, **variables: str) -> list[str]:
+    """What make would run for a target where everything has been installed and built."""
+    done = [f"--old-file={name}" for name in (".venv/.ready", ".venv/.test-ready", "build")]
+    values = [f"{name}={value}" for name, value in variables.items()]
+    command = ["make", "--dry-run", "--no-print-directory", *done, target, *values]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [line for line in said.splitlines() if line.startswith(f"{PYTHON} -m publish")]
+
+
+@pytest.mark.parametrize("host", ["cloudrun", "fly", "vercel", "heroku"])
+def test_publish_checks_before_it_builds(host: str) -> None:
+    assert planned("publish", TARGET=host, PAGES="pages") == [
+        f"{PYTHON} -m publish check",
+        f"{PYTHON} -m publish deploy spack-cache.db pages",
+    ]
+
+
+def test_bundle_and_dist() -> None:
+    assert planned("bundle") == [
+        f"{PYTHON} -m publish bundle spack-cache.db data/_cache dist/bundle"
+    ]
+    assert planned("dist") == [f"{PYTHON} -m publish dist spack-cache.db dist"]
+
+
+@pytest.mark.parametrize(("pages", "into"), [("data/_cache", "pages"), ("mine", "mine")])
+def test_pages_are_never_fetched_over_the_projects_own(pages: str, into: str) -> None:
+    assert planned("pages", PAGES=pages) == [f"{PYTHON} -m publish pages {into}"]
+
+
+def test_variables_of_make_arrive() -> None:
+    done = subprocess.run(
+        ["make", "--old-file=.venv/.ready", "publish", "TARGET=heroku", "SERVICE=my site"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "Nothing was published to Heroku:" in done.stderr
+    assert "SERVICE can have a-z, 0-9 and hyphens inside: my site" in done.stderr
+
+
+def test_without_releases_it_says_what_to_give() -> None:
+    done = subprocess.run(
+        ["make", "--old-file=.venv/.ready", "pages"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert 'Error: Which releases? RELEASES="develop v0.23.1", or RELEASES=all' in done.stderr

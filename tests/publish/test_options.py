@@ -1,0 +1,57 @@
+"""`python -m publish options`, with which the site is served from the project itself."""
+
+import json
+import shlex
+import signal
+import sys
+from pathlib import Path
+
+import httpx
+from click.testing import CliRunner
+from datasette.app import DEFAULT_SETTINGS
+
+from publish.cli import main
+from publish.site import ROOT, settings, write_inspect
+from tests.publish.servers import free_port, running
+
+
+def test_the_settings_are_datasettes() -> None:
+    assert {
+        name: (type(value), type(DEFAULT_SETTINGS[name])) for name, value in settings().items()
+    } == {
+        "default_cache_ttl": (int, int),
+        "facet_time_limit_ms": (int, int),
+        "max_csv_mb": (int, int),
+        "sql_time_limit_ms": (int, int),
+        "suggest_facets": (bool, bool),
+    }
+
+
+def test_the_site_is_served_with_its_settings_and_finishes_what_it_began(
+    real_database: Path, tmp_path: Path
+) -> None:
+    inspect = tmp_path / "inspect.json"
+    write_inspect(real_database, inspect)
+    said = CliRunner().invoke(main, ["options", str(real_database), str(inspect)])
+    assert said.exit_code == 0
+    port = free_port()
+    command = [sys.executable, "-m", "datasette", "serve", *shlex.split(said.output)]
+    with running([*command, "--port", str(port)], ROOT, port) as server:
+        in_force = httpx.get(f"{server.address}/-/settings.json").json()
+        assert in_force | settings() == in_force
+        facts = httpx.get(f"{server.address}/-/health").json()
+        assert facts["hash"] == json.loads(inspect.read_text())["spack-cache"]["hash"]
+        address = f"{server.address}/spack-cache/specs.csv?_stream=on&_size=max"
+        whole = httpx.get(address).text
+        with httpx.stream("GET", address) as answer:
+            parts = answer.iter_text(1000)
+            begun = next(parts)
+            server.process.send_signal(signal.SIGTERM)
+            assert begun + "".join(parts) == whole
+        server.process.wait()
+        assert server.process.stderr
+        log = server.process.stderr.read().decode()
+    assert log.count('path="/spack-cache/specs.csv?_stream=on&_size=max" status=200') == 2
+    assert "Traceback" not in log
+    # uvicorn ends with the signal that stopped it.
+    assert server.process.returncode in {0, -signal.SIGTERM}
