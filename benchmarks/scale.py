@@ -65,9 +65,9 @@ _PANELS = (
     _Panel("Memory of all processes together, MB", lambda point: point.memory / 1e6),
     _Panel("Database for an entry, bytes", lambda point: point.bytes),
 )
-_WIDTH, _HEIGHT, _LEFT, _TOP = 640, 150, 40, 40
+_WIDTH, _HEIGHT, _LEFT, _TOP = 640, 150, 60, 40
 _AXIS = (10_000, 100_000, 1_000_000, 10_000_000)
-_AXIS_NAMES = ("10,000", "100,000", "1 million", "10 million entries")
+_AXIS_NAMES = ("10,000 entries", "100,000", "1 million", "10 million")
 
 
 def plot(points: Sequence[Point]) -> str:

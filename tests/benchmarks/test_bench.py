@@ -311,10 +311,10 @@ def test_plot_goes_with_the_figures() -> None:
     picture = ET.fromstring(plot(POINTS))
     lines = [line.get("points") for line in picture.findall(".//{*}polyline")]
     # 100 and 50 µs, 50 and 75 MB, 2,000 and 1,000 bytes; 150 pixels are 1.2 times the highest.
-    assert lines == ["40,65 467,128", "40,297 467,255", "40,445 467,508"]
+    assert lines == ["60,65 487,128", "60,297 487,255", "60,445 487,508"]
     texts = [text.text for text in picture.findall(".//{*}text")]
     assert texts[:3] == ["Time for an entry, microseconds", "100", "50"]
-    assert texts[-1] == "10 million entries"
+    assert texts[-1] == "10 million"
 
 
 def test_figures_are_kept_from_run_to_run(tmp_path: Path) -> None:

@@ -146,3 +146,22 @@ async def test_datasette_itself_is_not_limited(site: Datasette) -> None:
         return int(connection.execute("select length(zeroblob(250001))").fetchone()[0])
 
     assert await site.databases["_internal"].execute_fn(longest) == 250001
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/spack-cache?sql=select+1", 403),
+        ("/spack-cache/specs?_where=1%3D0", 403),
+        ("/-/dashboards/spack-cache", 403),
+        ("/spack-cache/specs", 200),
+        ("/spack-cache/find_a_binary", 200),
+        ("/-/find?q=hdf", 200),
+    ],
+)
+async def test_sql_of_visitors_can_be_turned_off(
+    impatient: Datasette, path: str, status: int
+) -> None:
+    impatient._settings["default_allow_sql"] = False
+    await impatient.invoke_startup()
+    assert (await impatient.client.get(path)).status_code == status
