@@ -44,9 +44,9 @@ format: $(TEST_READY)
 	$(VENV)/bin/ruff format
 	$(VENV)/bin/cog -r README.md metadata.yml
 
-## bench: measure building and serving, write benchmarks/RESULTS.md
+## bench: measure building and serving, write benchmarks/RESULTS.md; BENCH_OPTIONS="--size full"
 bench: $(TEST_READY)
-	$(PY) -m benchmarks
+	$(PY) -m benchmarks $(BENCH_OPTIONS)
 
 ## pictures: take the README's pictures again, of what `make serve` serves meanwhile
 pictures: $(TEST_READY)

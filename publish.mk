@@ -1,5 +1,6 @@
-# Handing the site to others; included by the Makefile, whose variables it uses. What TARGET, SERVICE,
-# PROJECT, REGION, LIVE, FORCE, OPTIONS, RELEASES and SOURCE mean is in `python -m publish --help`.
+# Handing the site to others; included by the Makefile, whose variables it uses. TARGET, SERVICE,
+# PROJECT, REGION, LIVE, FORCE, OPTIONS, RELEASES and SOURCE reach the commands as environment:
+# `python -m publish deploy --help` and `python -m publish pages --help` explain them.
 
 .PHONY: verify bundle publish pages dist
 

@@ -129,7 +129,13 @@ def keep(file: Path, record: Measured | Scale) -> None:
 
 
 def _kept(file: Path, form: type[Record]) -> Record | None:
-    return msgspec.json.decode(file.read_bytes(), type=form) if file.exists() else None
+    if not file.exists():
+        return None
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=form)
+    except msgspec.ValidationError:
+        click.echo(f"{file} is left out: what is measured has changed since; measure it again")
+        return None
 
 
 def write_results(work: Path, out: Path) -> None:

@@ -74,7 +74,7 @@ it read were in the machine's cache. Where a command ran several times, the midd
 - **naive**: the build as one would write it first (`benchmarks/naive.py`), and Datasette on what
   it builds, with default settings.
 - **floor**: reading and decoding all pages and inserting rows that are ready, with nothing checked
-  or worked out (`benchmarks/floor.py`). No build can be faster on this schema.
+  or worked out, in one process (`benchmarks/floor.py`). A build cannot do less.
 - **CPU**: seconds of computing, on all cores together.
 - **memory**: of all processes together, at the worst moment, memory that they share counted once.
 - **p50**, **p95**: milliseconds within which half, and 95 of 100, first visits were answered; one

@@ -1,7 +1,6 @@
 """Publish the site to a hosting service."""
 
 import importlib.util
-import json
 import os
 import re
 import shutil
@@ -15,7 +14,7 @@ from datasette.inspect import inspect_hash
 from datasette.utils import link_or_copy
 
 from publish.fit import releases_that_fit
-from publish.hosts import PYSQLITE3, VERCEL_BUILDER, VERCEL_JSON, Host, Kit, Place
+from publish.hosts import Host, Kit, Place
 from publish.live import Live, ask_live
 from publish.note import version_note
 from publish.site import (
@@ -55,16 +54,11 @@ def _missing(host: Host, place: Place) -> Iterator[str]:
             yield f"- {name} can have a-z, 0-9 and hyphens inside: {values[name]}"
     if not shutil.which(host.tool):
         yield f"- {host.tool} is not installed, or not on PATH: {host.get_tool}"
-    elif host.name == "heroku" and not _has_heroku_builds():
-        yield "- heroku's builds plugin is not installed: heroku plugins:install heroku-builds"
+    elif host.lacks and (lacking := host.lacks()):
+        yield f"- {lacking}"
     if host.plugin and not importlib.util.find_spec(host.plugin):
         package = host.plugin.replace("_", "-")
         yield f"- {package} is not installed: {sys.executable} -m pip install {package}"
-
-
-def _has_heroku_builds() -> bool:
-    listed = subprocess.run(["heroku", "plugins"], capture_output=True, text=True, check=False)
-    return "heroku-builds" in listed.stdout.split()
 
 
 def check_room(host: Host, database: Path) -> None:
@@ -163,19 +157,7 @@ def make_kit(folder: Path, database: Path, pages: Path) -> Kit:
     shutil.copy(METADATA, folder)
     link_or_copy(str(database.resolve()), str(folder / DATABASE))
     write_inspect(folder / DATABASE, folder / INSPECT)
-    (folder / VERCEL_JSON).write_text(_vercel_json())
     return Kit(folder, version_note(database, pages))
-
-
-def _vercel_json() -> str:
-    return json.dumps(
-        {
-            "version": 2,
-            "builds": [{"src": "index.py", "use": VERCEL_BUILDER}],
-            "routes": [{"src": "(.*)", "dest": "index.py"}],
-        },
-        indent=4,
-    )
 
 
 def recipe_command(host: Host, place: Place, kit: Kit, made: Path) -> list[str]:
@@ -187,13 +169,12 @@ def recipe_command(host: Host, place: Place, kit: Kit, made: Path) -> list[str]:
         kit: what the site is made of.
         made: a folder that does not exist, for a recipe that does not upload by itself.
     """
-    versions = [*pins(), PYSQLITE3] if host.name == "vercel" else pins()
     return [
         *(sys.executable, "-m", "datasette", "publish", host.name, DATABASE),
         *("--metadata", METADATA.name, "--template-dir", "templates"),
         *("--plugins-dir", "plugins", "--static", "static:static"),
         *("--version-note", kit.note),
-        *(f"--install={version}" for version in versions),
+        *(f"--install={package}" for package in (*pins(), *host.adds)),
         *host.recipe(place),
         *(("--generate-dir", str(made)) if host.upload else ()),
         *place.options,

@@ -29,8 +29,6 @@ VERCEL_BUILDER = "@vercel/python@4.6.0"
 HEROKU_PYTHON = "3.13"
 """Heroku takes the newest patch of it (https://devcenter.heroku.com/articles/python-runtimes)."""
 
-VERCEL_JSON = "vercel.json"
-
 BEHIND_HTTPS = {"force_https_urls": True}
 """Every host here ends HTTPS before Datasette, which could not know otherwise."""
 
@@ -74,11 +72,13 @@ class Host:
         title: as its owner calls it.
         tool: its command line tool.
         get_tool: where to get that.
-        plugin: the Python package that adds the host to `datasette publish`, if it is one.
         needs: what must be said of the place, as names of variables.
         room: bytes that a database may have.
         room_source: where that number is from.
         recipe: the options for `datasette publish` that only this host has.
+        plugin: the Python package that adds the host to `datasette publish`, if it is one.
+        adds: packages that the recipe installs beside the site's, as `name==version`.
+        lacks: says what else is missing, and what to do; None if nothing is.
         correct: puts the folder that the recipe wrote right; None if the recipe also uploads.
         upload: hands the folder to the host.
         ask_address: the command that tells the address of what is live, if there is one.
@@ -89,11 +89,13 @@ class Host:
     title: str
     tool: str
     get_tool: str
-    plugin: str | None
     needs: tuple[str, ...]
     room: int
     room_source: str
     recipe: Callable[[Place], list[str]]
+    plugin: str | None = None
+    adds: tuple[str, ...] = ()
+    lacks: Callable[[], str | None] | None = None
     correct: Callable[[Path, Place, Kit], None] | None = None
     upload: Callable[[Path, Place], None] | None = None
     ask_address: Callable[[Place], list[str]] | None = None
@@ -137,6 +139,13 @@ def _upload_fly(folder: Path, place: Place) -> None:
     )
 
 
+def _lacks_heroku_builds() -> str | None:
+    listed = subprocess.run(["heroku", "plugins"], capture_output=True, text=True, check=False)
+    if "heroku-builds" in listed.stdout.split():
+        return None
+    return "heroku's builds plugin is not installed: heroku plugins:install heroku-builds"
+
+
 def _heroku(place: Place) -> list[str]:
     return ["--name", place.service, *_extra_options()]
 
@@ -158,12 +167,15 @@ def _upload_heroku(folder: Path, place: Place) -> None:
 
 
 def _vercel(place: Place) -> list[str]:
-    options = setting_options(settings() | BEHIND_HTTPS)
-    return ["--project", place.service, "--vercel-json", VERCEL_JSON, *options]
+    return ["--project", place.service, *setting_options(settings() | BEHIND_HTTPS)]
 
 
 def _correct_vercel(folder: Path, _place: Place, kit: Kit) -> None:
     (folder / "requirements.txt").write_text("\n".join([*pins(), PYSQLITE3, ""]))
+    built = {"src": "index.py", "use": VERCEL_BUILDER}
+    routes = [{"src": "(.*)", "dest": "index.py"}]
+    application = {"version": 2, "builds": [built], "routes": routes}
+    (folder / "vercel.json").write_text(json.dumps(application, indent=4))
     shutil.copy(kit.folder / INSPECT, folder)
     _replace(
         folder / "index.py",
@@ -204,59 +216,59 @@ HOSTS: Mapping[str, Host] = {
     host.name: host
     for host in (
         Host(
-            "cloudrun",
-            "Google Cloud Run",
-            "gcloud",
-            "https://cloud.google.com/sdk/docs/install",
-            None,
-            ("SERVICE", "PROJECT", "REGION"),
-            2_000_000_000,
-            "https://github.com/simonw/datasette/issues/1197",
-            _cloudrun,
+            name="cloudrun",
+            title="Google Cloud Run",
+            tool="gcloud",
+            get_tool="https://cloud.google.com/sdk/docs/install",
+            needs=("SERVICE", "PROJECT", "REGION"),
+            room=2_000_000_000,
+            room_source="https://github.com/simonw/datasette/issues/1197",
+            recipe=_cloudrun,
             ask_address=_cloudrun_address,
         ),
         Host(
-            "fly",
-            "Fly",
-            "flyctl",
-            "https://fly.io/docs/flyctl/install/",
-            "datasette_publish_fly",
-            ("SERVICE", "REGION"),
-            7_000_000_000,
-            "https://fly.io/docs/getting-started/troubleshooting/ (images of 8 GB)",
-            _fly,
-            _correct_fly,
-            _upload_fly,
-            lambda place: ["flyctl", "status", "--app", place.service, "--json"],
-            lambda said: f"https://{json.loads(said)['Hostname']}",
+            name="fly",
+            title="Fly",
+            tool="flyctl",
+            get_tool="https://fly.io/docs/flyctl/install/",
+            needs=("SERVICE", "REGION"),
+            room=7_000_000_000,
+            room_source="https://fly.io/docs/getting-started/troubleshooting/ (images of 8 GB)",
+            recipe=_fly,
+            plugin="datasette_publish_fly",
+            correct=_correct_fly,
+            upload=_upload_fly,
+            ask_address=lambda place: ["flyctl", "status", "--app", place.service, "--json"],
+            read_address=lambda said: f"https://{json.loads(said)['Hostname']}",
         ),
         Host(
-            "vercel",
-            "Vercel",
-            "vercel",
-            "https://vercel.com/docs/cli",
-            "datasette_publish_vercel",
-            ("SERVICE",),
-            100_000_000,
-            "https://vercel.com/docs/limits (uploads of 100 MB, functions of 250 MB)",
-            _vercel,
-            _correct_vercel,
-            _upload_vercel,
+            name="vercel",
+            title="Vercel",
+            tool="vercel",
+            get_tool="https://vercel.com/docs/cli",
+            needs=("SERVICE",),
+            room=100_000_000,
+            room_source="https://vercel.com/docs/limits (uploads of 100 MB, functions of 250 MB)",
+            recipe=_vercel,
+            plugin="datasette_publish_vercel",
+            adds=(PYSQLITE3,),
+            correct=_correct_vercel,
+            upload=_upload_vercel,
         ),
         Host(
-            "heroku",
-            "Heroku",
-            "heroku",
-            "https://devcenter.heroku.com/articles/heroku-cli",
-            None,
-            ("SERVICE",),
-            450_000_000,
-            "https://devcenter.heroku.com/articles/slug-compiler (slugs of 500 MB)",
-            _heroku,
-            _correct_heroku,
-            _upload_heroku,
-            lambda place: ["heroku", "apps:info", "--json", "-a", place.service],
-            lambda said: str(json.loads(said)["app"]["web_url"]),
+            name="heroku",
+            title="Heroku",
+            tool="heroku",
+            get_tool="https://devcenter.heroku.com/articles/heroku-cli",
+            needs=("SERVICE",),
+            room=450_000_000,
+            room_source="https://devcenter.heroku.com/articles/slug-compiler (slugs of 500 MB)",
+            recipe=_heroku,
+            lacks=_lacks_heroku_builds,
+            correct=_correct_heroku,
+            upload=_upload_heroku,
+            ask_address=lambda place: ["heroku", "apps:info", "--json", "-a", place.service],
+            read_address=lambda said: str(json.loads(said)["app"]["web_url"]),
         ),
     )
 }

@@ -405,6 +405,8 @@ async def _searched_specs(datasette: Datasette, scope: Scope) -> str | None:
     """Return where a request leads that searches the table of specs for more than words."""
     if scope["type"] != "http" or b"_search=" not in scope["query_string"]:
         return None
+    if DATABASE not in datasette.databases:
+        return None
     path = re.escape(datasette.urls.table(DATABASE, "specs")) + r"(\.\w+)?"
     pairs = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
     text = dict(reversed(pairs)).get("_search", "")

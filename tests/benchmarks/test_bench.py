@@ -304,6 +304,29 @@ def test_targets_stand_beside_what_was_measured() -> None:
     ]
 
 
+def test_ten_times_the_full_collection_is_reckoned_from_the_figures() -> None:
+    slow = MEDIUM.serving.kinds[0]._replace(name="slow", p50=301)
+    building = MEDIUM.building._replace(
+        contents=Contents(120_000, 3_000_000, 1_100_000, 410_000, 1_500_000_000),
+        build=MEDIUM.building.build._replace(seconds=[42]),
+        integer_bytes=440_000_000,
+    )
+    serving = MEDIUM.serving._replace(kinds=[*MEDIUM.serving.kinds, slow])
+    full = MEDIUM._replace(size="full", building=building, serving=serving)
+    text = report({"full": full}, None)
+    begin = text.index("## What breaks first")
+    words = " ".join(text[begin:].split())
+    for claim in (
+        "On paper: 11 million entries, 4.1 million specs, 1.2 million pages.",
+        "More than 3 seconds is ten times what these take here: slow.",
+        "**The file.** 15 GB no longer fit",
+        "Integer keys would make it 4 GB,",
+        "**The build's time.** 7 minutes, with memory still at 90 MB:",
+        "which takes 5 seconds when nothing changed.",
+    ):
+        assert claim in words
+
+
 POINTS = [Point(10_000, 1, 50_000_000, 20_000_000), Point(1_000_000, 50, 75_000_000, 10**9)]
 
 
@@ -326,3 +349,15 @@ def test_figures_are_kept_from_run_to_run(tmp_path: Path) -> None:
     assert text == report({"medium": MEDIUM}, scale)
     assert "| 1,000,000 | 50.0 | 50.0 | 75 | 1,000 | 1,000 |" in text.splitlines()
     assert (tmp_path / "scale.svg").read_text() == plot(POINTS)
+
+
+def test_figures_of_another_form_are_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "small.json"
+    file.write_text('["small", "2025-07-13"]')
+    bench.write_results(tmp_path, tmp_path)
+    assert (tmp_path / "RESULTS.md").read_text() == report({}, None)
+    assert capsys.readouterr().out == (
+        f"{file} is left out: what is measured has changed since; measure it again\n"
+    )

@@ -107,7 +107,7 @@ PAGES = {
 
 
 def test_the_site_answers(
-    server: Server, environment: Mapping[str, str], real_database: Path
+    server: Server, application: Path, environment: Mapping[str, str], real_database: Path
 ) -> None:
     health = httpx.get(f"{server.address}/-/health").json()
     assert health["status"] == "ok"
