@@ -277,7 +277,7 @@ def unknown_key(place: str, key: str, count: int) -> str:
         key: the key nobody knows.
         count: how often it occurs in all pages of the build.
     """
-    return f"{place} has a key nobody knows, {key!r} ({count} times in this build); not loaded"
+    return f"{place} has a key nobody knows, {key!r}; in this build: {count}; not loaded"
 
 
 def conflict(spec: str, column: str, kept: object, newest: str, other: object) -> str:

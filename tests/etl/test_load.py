@@ -222,7 +222,7 @@ def test_pages_of_every_stage_and_every_warning(tmp_path: Path) -> None:
         ("v9/hdf/specs.md", "warning", "path-release",
          "the folder says release 'v9', the front matter 'develop', which counts"),
         ("v9/hdf/specs.md", "warning", "unknown-key",
-         "spec_details has a key nobody knows, 'colour' (1 times in this build); not loaded"),
+         "spec_details has a key nobody knows, 'colour'; in this build: 1; not loaded"),
         ("v9/hdf/specs.md", "warning", "meta", "meta says num_specs 2, spec_details has 1"),
     ]  # fmt: skip
     assert query(database, "SELECT * FROM spec_releases WHERE spec = ?", dag_hash("a")) == [
@@ -268,6 +268,6 @@ def test_a_key_nobody_knows_is_named_once_with_its_count(tmp_path: Path) -> None
     assert query(database, "SELECT page, message FROM problems") == [
         (
             "develop/a/specs.md",
-            "spec_details has a key nobody knows, 'colour' (4 times in this build); not loaded",
+            "spec_details has a key nobody knows, 'colour'; in this build: 4; not loaded",
         )
     ]
