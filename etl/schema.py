@@ -101,7 +101,11 @@ PACKAGES = Table(
     ),
     key=("name",),
     search=Search("name", "trigram"),
-    show={"sort": "name", "size": 100},
+    show={
+        "sort": "name",
+        "size": 100,
+        "plugins": {"bitmaps": {"arrays": ["stacks", "releases"]}},
+    },
 )
 
 SPECS = Table(
@@ -161,6 +165,13 @@ SPECS = Table(
             {"array": "releases"},
         ],
         "size": 50,
+        # Of what pages filter by and count: see site/plugins/bitmaps.py.
+        "plugins": {
+            "bitmaps": {
+                "columns": ["package", "version", "compiler", "os", "platform", "target"],
+                "arrays": ["stacks", "releases", "variants"],
+            }
+        },
     },
 )
 

@@ -22,15 +22,13 @@ import functools
 import itertools
 import json
 import re
-import sqlite3
-from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlencode
-from weakref import WeakKeyDictionary
 
 from datasette import hookimpl
 from datasette.app import Datasette
-from datasette.database import Database, QueryInterrupted
+from datasette.database import QueryInterrupted
 from datasette.facets import ArrayFacet, Facet
 from datasette.filters import Filter, FilterArguments, Filters
 from datasette.utils import await_me_maybe, escape_sqlite
@@ -74,24 +72,6 @@ HOLDS_SQL = f"""exists (
     where {ELEMENT} = :{{parameter}}
 )"""
 
-# SQLite itself jumps from one key of an index to the next, instead of reading each entry, when
-# ANALYZE found at least this many rows for each key (sqlite3WhereEnd in its where.c).
-MIN_ROWS_PER_ARRAY = 12
-
-# A page of rows is found sooner by looking through them in order than by collecting all matches,
-# if at least one row in this many holds the element. SQLite's own estimate knows no elements.
-ROWS_PER_COMMON_ELEMENT = 20
-# SQLite would look up every combination of the arrays of two filters. One index is enough; a plus
-# keeps the second condition from it.
-BY_INDEX = "/* by its index */ "
-LIKELY = "likely /* many rows hold it */ ("
-
-INDEXES_SQL = """
-    select analyzed.tbl, leading.name, analyzed.stat
-    from sqlite_stat1 as analyzed, pragma_index_info(analyzed.idx) as leading
-    where leading.seqno = 0 and leading.name is not null
-"""
-
 # Only the text of a string is in the JSON as it is, and only if nothing there is escaped. These
 # may be the text of something else: 100.0 of 1e2, None of null.
 MAYBE_NO_STRING = re.compile(r"[-\d\[{]|None$|Inf$")
@@ -101,22 +81,6 @@ PARAMETER = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|\[[^\]]*\]|:(p\
 
 GROUP_FROM = 12
 """Facets with more values than this are grouped, if that shortens the list by a third."""
-
-common_elements: dict[tuple[str, str], frozenset[str]] = {}
-"""Elements that many rows hold, for each table and column with few arrays and an index on them."""
-
-# Unfolding thousands of arrays again for the rows, the count and each facet of a page would take
-# most of its time. In a database that cannot change it is done once, at the start.
-MOST_KEPT_ARRAYS = 50_000
-
-# SQLite may be told to make no long texts.
-KEPT_PART_CHARACTERS = 100_000
-
-KeptArrays = dict[tuple[str, str], dict[str, list[str]]]
-"""The arrays that hold an element, as JSON arrays of texts, for each table and column."""
-
-kept_by_database: WeakKeyDictionary[Datasette, dict[str, KeptArrays]] = WeakKeyDictionary()
-"""What is kept of each database that cannot change."""
 
 
 class ActiveFilter(NamedTuple):
@@ -148,8 +112,7 @@ class FacetGroup(NamedTuple):
 class ArrayContains(Filter):  # type: ignore[misc]
     """The filter `<column>__arraycontains=<element>`, or its opposite.
 
-    Where an index gives the few different arrays of a column, these are unfolded and the
-    index finds their rows. Otherwise the array of each row is, if its text holds the element.
+    An array is unfolded only if its text holds the element.
     """
 
     def __init__(self, key: str, display: str, verb: str, *, negated: bool = False) -> None:
@@ -163,39 +126,15 @@ class ArrayContains(Filter):  # type: ignore[misc]
     ) -> tuple[str, str]:
         """Return the condition in SQL and the value of its one parameter."""
         parameter = f"p{param_counter}"
-        common = common_elements.get((table, column))
-        if common is None:
-            return self._each_row(f"{_quote(table)}.{_quote(column)}", value, parameter), value
-        clause = self._different_arrays(table, column, parameter)
-        return (f"{LIKELY}{clause})" if value in common else clause), value
+        array = f"{_quote(table)}.{_quote(column)}"
+        holds = HOLDS_SQL.format(array=array, parameter=parameter)
+        if not MAYBE_NO_STRING.match(value):
+            holds = f"(instr({array}, :{parameter}) or instr({array}, '\\')) and {holds}"
+        return (f"not ({holds})" if self.negated else f"({holds})"), value
 
     def human_clause(self, column: str, value: str) -> str:
         """Return the condition in English."""
         return f'{column} {self.verb} "{value}"'
-
-    def _different_arrays(self, table: str, column: str, parameter: str) -> str:
-        holds = HOLDS_SQL.format(array="different_array", parameter=parameter)
-        asked = f"{_text(table)}, {_text(column)}, :{parameter}"
-        arrays = f"""
-            select held.value from json_each(kept_parts({asked})) as part,
-                json_each(kept_arrays({asked}, part.value)) as held
-            union all
-            select different_array
-            from (select distinct {_quote(column)} as different_array from {_quote(table)})
-            where kept_parts({asked}) is null and {holds}
-        """
-        return self._among(f"{BY_INDEX}{_quote(column)}", " ".join(arrays.split()))
-
-    def _among(self, column: str, arrays: str) -> str:
-        if self.negated:
-            return f"({column} is null or {column} not in ({arrays}))"
-        return f"{column} in ({arrays})"
-
-    def _each_row(self, array: str, value: str, parameter: str) -> str:
-        holds = HOLDS_SQL.format(array=array, parameter=parameter)
-        if not MAYBE_NO_STRING.match(value):
-            holds = f"(instr({array}, :{parameter}) or instr({array}, '\\')) and {holds}"
-        return f"not ({holds})" if self.negated else f"({holds})"
 
 
 FILTERS = (
@@ -208,8 +147,7 @@ class WholeFilterFacet(Facet):  # type: ignore[misc]
     """A facet that counts all rows of the filter, whichever page of them is shown.
 
     To be mixed into a facet class. Its links lead to the first page, since a row of another
-    filter is no place to continue from. Reading all rows, it gains from the index on arrays even
-    where a page doesn't; unless a column has a value, whose index finds fewer rows.
+    filter is no place to continue from.
     """
 
     def __init__(
@@ -224,9 +162,6 @@ class WholeFilterFacet(Facet):  # type: ignore[misc]
         if sql and table and "_next" in request.args:
             sql = _sql_of_all_pages(request, table, sql)
             request = _first_page(request)
-        if sql and not any(_names_a_value(key) for key in request.args):
-            sql = sql.replace(LIKELY, "(")
-        sql = sql and _by_one_index(sql)
         super().__init__(ds, request, database, sql=sql, table=table, **rest)
 
     def get_configs(self) -> list[dict[str, Any]]:
@@ -309,39 +244,11 @@ def register_facet_classes() -> Generator[None, list[list[type]], list[list[type
 
 
 @hookimpl  # type: ignore[untyped-decorator]
-def startup(datasette: Datasette) -> Callable[[], Awaitable[None]]:
+def startup() -> None:
     """Put the filters into Datasette's table, which no hook can change."""
     for replacement in FILTERS:
         Filters._filters_by_key[replacement.key] = replacement
     Filters._filters[:] = Filters._filters_by_key.values()
-
-    async def inner() -> None:
-        kept = kept_by_database.setdefault(datasette, {})
-        for name, database in datasette.databases.items():
-            common_elements.update(await _common_elements(database))
-            if not database.is_mutable:
-                kept[name] = await _arrays_by_element(database)
-
-    return inner
-
-
-@hookimpl  # type: ignore[untyped-decorator]
-def prepare_connection(conn: sqlite3.Connection, database: str, datasette: Datasette) -> None:
-    """Let SQL ask for the arrays that hold an element, part by part; NULL if they are not kept."""
-
-    def kept(table: str, column: str, element: str) -> list[str] | None:
-        found = kept_by_database.get(datasette, {}).get(database, {}).get((table, column))
-        return None if found is None else found.get(element, [])
-
-    def kept_parts(table: str, column: str, element: str) -> str | None:
-        parts = kept(table, column, element)
-        return None if parts is None else json.dumps(list(range(len(parts))))
-
-    def kept_arrays(table: str, column: str, element: str, part: int) -> str:
-        return (kept(table, column, element) or [])[part]
-
-    conn.create_function("kept_parts", 3, kept_parts, deterministic=True)
-    conn.create_function("kept_arrays", 4, kept_arrays, deterministic=True)
 
 
 @hookimpl(wrapper=True)  # type: ignore[untyped-decorator]
@@ -448,10 +355,6 @@ def _is_column_filter(key: str) -> bool:
     return not key.startswith("_") or "__" in key
 
 
-def _names_a_value(key: str) -> bool:
-    return _is_column_filter(key) and ("__" not in key or key.endswith("__exact"))
-
-
 async def _apply(plugin: object, prefix: str, applied: list[FilterArguments]) -> object:
     """Return the filters of a plugin under parameter names of their own."""
     filters = await await_me_maybe(plugin)
@@ -473,88 +376,6 @@ def _renamed(clause: str, names: dict[str, str]) -> str:
         return f":{names[match[1]]}" if match[1] in names else match[0]
 
     return PARAMETER.sub(replacement, clause)
-
-
-async def _common_elements(database: Database) -> dict[tuple[str, str], frozenset[str]]:
-    if not await database.table_exists("sqlite_stat1"):
-        return {}
-    found = {}
-    for table, column, statistics in await database.execute(INDEXES_SQL):
-        rows, rows_per_array = map(int, statistics.split()[:2])
-        if rows_per_array >= MIN_ROWS_PER_ARRAY and await _holds_arrays(database, table, column):
-            least = rows / ROWS_PER_COMMON_ELEMENT
-            found[table, column] = await _elements_of_rows(database, table, column, least)
-    return found
-
-
-async def _arrays_by_element(database: Database) -> KeptArrays:
-    found: KeptArrays = {}
-    for table, column in common_elements:
-        if not await database.table_exists(table):
-            continue
-        name = _quote(column)
-        sql = (
-            f"select distinct {name} from {_quote(table)} where {name} is not null"
-            f" limit {MOST_KEPT_ARRAYS + 1}"
-        )
-        try:
-            arrays = [array for (array,) in await database.execute(sql)]
-        except (QueryInterrupted, sqlite3.OperationalError):
-            # Too many of them for the limits that are set; they are unfolded when asked for.
-            continue
-        elements = _elements(arrays) if len(arrays) <= MOST_KEPT_ARRAYS else None
-        if elements is not None:
-            found[table, column] = {name: list(_parts(held)) for name, held in elements.items()}
-    return found
-
-
-def _parts(arrays: Iterable[str]) -> Iterator[str]:
-    part: list[str] = []
-    size = 0
-    for array in arrays:
-        part.append(array)
-        size += len(array)
-        if size > KEPT_PART_CHARACTERS:
-            yield json.dumps(part)
-            part, size = [], 0
-    yield json.dumps(part)
-
-
-def _elements(arrays: Iterable[Any]) -> dict[str, list[str]] | None:
-    """Return the arrays of each element; None if they are not plainly lists of texts.
-
-    What else JSON can hold is for SQLite to read, which alone knows how it casts it.
-    """
-    elements: dict[str, list[str]] = {}
-    for array in arrays:
-        try:
-            values = json.loads(array)
-        except (TypeError, ValueError):
-            return None
-        texts = isinstance(values, list) and all(isinstance(value, str) for value in values)
-        if not texts or "\\" in array:
-            return None
-        for value in set(values):
-            elements.setdefault(value, []).append(array)
-    return elements
-
-
-async def _holds_arrays(database: Database, table: str, column: str) -> bool:
-    name = _quote(column)
-    sql = f"select 1 from {_quote(table)} where {name} >= '[' and {name} < '\\' limit 1"
-    return bool((await database.execute(sql)).rows)
-
-
-async def _elements_of_rows(
-    database: Database, table: str, column: str, least: float
-) -> frozenset[str]:
-    """Return the elements that at least so many rows hold, or none if counting takes too long."""
-    sql = FACET_SQL.format(column=_quote(column), sql=f"select * from {_quote(table)}", limit=-1)
-    try:
-        rows = await database.execute(sql)
-    except QueryInterrupted:
-        return frozenset()
-    return frozenset(row["value"] for row in rows if row["count"] >= least)
 
 
 @functools.cache
@@ -584,11 +405,6 @@ def _sql_of_all_pages(request: Request, table: str, sql: str) -> str:
     return f"{selected}{where}{' and '.join(clauses or ['true'])}"
 
 
-def _by_one_index(sql: str) -> str:
-    head, *rest = sql.split(BY_INDEX)
-    return BY_INDEX.join([head, *rest[:1]]) + "".join(f"+{part}" for part in rest[1:])
-
-
 def _first_page(request: Request) -> Request:
     pairs = [pair for pair in _pairs(request) if pair[0] != "_next"]
     return Request(dict(request.scope, query_string=urlencode(pairs).encode()), request.receive)
@@ -607,10 +423,6 @@ def _path(datasette: Datasette, request: Request, pairs: Sequence[tuple[str, str
 def _column(config: dict[str, Any]) -> str:
     column: str = config["config"].get("column") or config["config"]["simple"]
     return column
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
 
 
 def _quote(identifier: str) -> str:
