@@ -22,18 +22,11 @@ import click
 import msgspec
 
 from etl.find import PAGE_NAME
-from etl.schema import APPLICATION_ID, TABLES, create_indexes, create_tables
+from etl.load import PRAGMAS
+from etl.schema import TABLES, create_indexes, create_tables
 from etl.stage import insert_rows
 
 _ROWS_AT_ONCE = 50_000
-_PRAGMAS = (
-    "journal_mode = OFF",
-    "synchronous = OFF",
-    "locking_mode = EXCLUSIVE",
-    "temp_store = FILE",
-    "cache_size = -4096",
-    f"application_id = {APPLICATION_ID}",
-)
 
 
 @dataclass(slots=True)
@@ -78,7 +71,7 @@ def build(new: Path, ready: Path, pages: Path) -> Seconds:
         closing(sqlite3.connect(new, isolation_level=None)) as target,
     ):
         (fingerprint,) = source.execute("PRAGMA user_version").fetchone()
-        for pragma in (*_PRAGMAS, f"user_version = {fingerprint}"):
+        for pragma in (*PRAGMAS, f"user_version = {fingerprint}"):
             target.execute(f"PRAGMA {pragma}")
         target.execute("BEGIN")
         _insert(source, target, seconds)

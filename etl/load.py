@@ -19,7 +19,20 @@ from etl.problems import as_json
 from etl.schema import APPLICATION_ID, MIRROR, create_indexes, create_tables
 from etl.stage import SHARD_TABLES
 
-_CACHE_KB = 4 * 1024
+PRAGMAS = (
+    # A quarter less time than with the usual 4096, as each page is written by a call of its own.
+    "page_size = 8192",
+    # Nobody reads the file before it is complete, and an interrupted one is deleted.
+    "journal_mode = OFF",
+    "synchronous = OFF",
+    "locking_mode = EXCLUSIVE",
+    # Large sorts are faster through files than in memory, and with a thread beside.
+    "temp_store = FILE",
+    "threads = 1",
+    f"cache_size = -{4 * 1024}",
+    f"application_id = {APPLICATION_ID}",
+)
+"""How a new database is written."""
 
 
 @contextmanager
@@ -75,6 +88,12 @@ def clashes(staged: sqlite3.Connection, refused: Mapping[str, str]) -> dict[str,
     Returns:
         The pages and the reasons; empty if every hash has one package.
     """
+    staged.execute(
+        "CREATE TEMP TABLE shared AS SELECT hash FROM staged_specs"
+        " GROUP BY hash HAVING count(*) > 1"
+    )
+    if not staged.execute("SELECT 1 FROM shared LIMIT 1").fetchone():
+        return {}
     pages: dict[tuple[str, str, str], set[str]] = {}
     for spec, release, path, package in staged.execute(_SHARED_HASHES):
         pages.setdefault((release, path, package), set()).add(spec)
@@ -95,8 +114,7 @@ def clashes(staged: sqlite3.Connection, refused: Mapping[str, str]) -> dict[str,
 
 _SHARED_HASHES = """
 SELECT specs.hash, accepted.release, accepted.path, accepted.package
-FROM (SELECT hash FROM staged_specs GROUP BY hash HAVING count(*) > 1) AS shared
-JOIN staged_specs AS specs USING (hash)
+FROM shared JOIN staged_specs AS specs USING (hash)
 JOIN staged_spec_releases AS present
     ON present.spec = specs.hash AND present.package = specs.package
 JOIN staged_accepted AS accepted
@@ -130,17 +148,7 @@ def write_database(file: Path, folder: Path, fingerprint: int) -> None:
         sqlite3.Error: the file cannot be written, for example because the disk is full.
     """
     with closing(sqlite3.connect(file, uri=True, isolation_level=None)) as connection:
-        for pragma in (
-            # Nobody reads the file before it is complete, and an interrupted one is deleted.
-            "journal_mode = OFF",
-            "synchronous = OFF",
-            "locking_mode = EXCLUSIVE",
-            # Large sorts are faster through files than in memory.
-            "temp_store = FILE",
-            f"cache_size = -{_CACHE_KB}",
-            f"application_id = {APPLICATION_ID}",
-            f"user_version = {fingerprint}",
-        ):
+        for pragma in (*PRAGMAS, f"user_version = {fingerprint}"):
             connection.execute(f"PRAGMA {pragma}")
         attach_staging(connection, folder)
         connection.execute("BEGIN")

@@ -121,13 +121,18 @@ def split_compiler(compiler: str) -> tuple[str, str | None]:
     return name, version or None
 
 
+# Lists of variants differ in a few of many: what they share is kept once, not once for each list.
+
+
+@lru_cache(maxsize=1024)
 def spell_variant(variant: str) -> str:
     """`x:=a,b` → `x=a,b`; everything else stays as it is."""
     name, equals, value = variant.partition("=")
     return f"{name.removesuffix(':')}={value}" if equals else variant
 
 
-def variant_values(variant: str) -> Iterator[VariantValue]:
+@lru_cache(maxsize=1024)
+def variant_values(variant: str) -> tuple[VariantValue, ...]:
     """The values of a variant in our spelling: one each for `+x`, `~x`, and each of a list.
 
     A doubled sign (`++x`, `x==v`) says that dependencies get the variant too; the value is the
@@ -135,14 +140,13 @@ def variant_values(variant: str) -> Iterator[VariantValue]:
     """
     if variant[0] in "+~":
         name = variant.lstrip("+~")
-        yield VariantValue(variant[0] + name, name, "true" if variant[0] == "+" else "false")
-        return
+        value = "true" if variant[0] == "+" else "false"
+        return (VariantValue(variant[0] + name, name, value),)
     name, _, text = variant.partition("=")
     text = text.removeprefix("=")
     if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
         text = text[1:-1]
-    for value in text.split(","):
-        yield VariantValue(f"{name}={value}", name, value)
+    return tuple(VariantValue(f"{name}={value}", name, value) for value in text.split(","))
 
 
 @lru_cache(maxsize=1024)

@@ -45,8 +45,10 @@ from datasette.utils.asgi import Request
 from datasette.utils.sqlite import sqlite3
 from pyroaring import BitMap
 
+# So few rows are looked up by their numbers. More of them, or a larger share of all, are met soon
+# enough on the way through all rows in the page's order.
 LISTED_ROWS = 5_000
-"""So few rows are looked up by their numbers. More are met soon enough on the way through all."""
+LISTED_SHARE = 0.05
 
 REMEMBERED_COUNTS = 1_000
 
@@ -157,13 +159,13 @@ class TableBitmaps:
         kind = KIND_OF_LOOKUP.get(test.lookup)
         return kind is not None and await self.values(kind, test.column) is not None
 
-    def listed(self, tests: Iterable[Test]) -> str:
-        """Return the rows that pass all tests as a JSON array; for a thread that runs SQL."""
+    def rows_for_sql(self, tests: Iterable[Test]) -> BitMap:
+        """Return the rows that pass all tests; for a thread that runs SQL."""
         rows = self._all_rows.result() or BitMap()
         for test in tests:
             values = self._values[KIND_OF_LOOKUP[test.lookup], test.column].result() or {}
             rows = _passing(rows, values, test)
-        return json.dumps(rows.to_array().tolist())
+        return rows
 
     def _load_all_rows(self) -> BitMap:
         with closing(self._connect()) as connection:
@@ -205,9 +207,10 @@ def _if_possible(load: Callable[..., Loaded], *arguments: object) -> Loaded | No
 
 
 class CountedDatabase(Database):  # type: ignore[misc]
-    """A database that cannot change, and knows some counts without looking."""
+    """A database that cannot change, and knows some answers without looking."""
 
     _counts: dict[tuple[str, frozenset[tuple[str, object]]], int]
+    _answers: dict[str, Results]
 
     @classmethod
     def made_of(cls, database: Database) -> None:
@@ -215,12 +218,19 @@ class CountedDatabase(Database):  # type: ignore[misc]
         if not isinstance(database, cls):
             database.__class__ = cls
             database._counts = {}
+            database._answers = {}
 
     def remember(self, sql: str, params: Mapping[str, object], count: int) -> None:
         """Take over what this query counts."""
         self._counts[sql, frozenset(params.items())] = count
         if len(self._counts) > REMEMBERED_COUNTS:
             del self._counts[next(iter(self._counts))]
+
+    async def execute_once(self, sql: str) -> Results:
+        """Run a query, unless it was run before; for queries of the site, which are few."""
+        if sql not in self._answers:
+            self._answers[sql] = await self.execute(sql)
+        return self._answers[sql]
 
     async def execute(self, sql: str, params: Any = None, **options: Any) -> Results:
         """Run a query, or answer it with the count that is known."""
@@ -314,14 +324,27 @@ def startup(datasette: Datasette) -> None:
 
 @hookimpl  # type: ignore[untyped-decorator]
 def prepare_connection(conn: sqlite3.Connection, database: str, datasette: Datasette) -> None:
-    """Let SQL ask for the numbers of the rows that pass tests of bitmaps, as a JSON array."""
+    """Let SQL ask which rows pass tests (`bitmap_rows`, a JSON array), and how many.
 
-    def bitmap_rows(table: str, *texts: str) -> str | None:
+    Both functions take a table, and of each test column, lookup and value. They are NULL for a
+    table without bitmaps.
+    """
+
+    def rows(table: str, texts: Sequence[str]) -> BitMap | None:
         bitmaps = bitmaps_of(datasette, database, table)
         tests = [Test(*texts[place : place + 3]) for place in range(0, len(texts), 3)]
-        return bitmaps.listed(tests) if bitmaps else None
+        return bitmaps.rows_for_sql(tests) if bitmaps else None
 
-    conn.create_function("bitmap_rows", -1, bitmap_rows, deterministic=True)
+    def bitmap_rows(table: str, *texts: str) -> str | None:
+        found = rows(table, texts)
+        return None if found is None else json.dumps(found.to_array().tolist())
+
+    def bitmap_count(table: str, *texts: str) -> int | None:
+        found = rows(table, texts)
+        return None if found is None else len(found)
+
+    for function in (bitmap_rows, bitmap_count):
+        conn.create_function(function.__name__, -1, function, deterministic=True)
 
 
 @hookimpl(wrapper=True, tryfirst=True)  # type: ignore[untyped-decorator]
@@ -373,7 +396,8 @@ async def _filters(
     if rows is None:
         return FilterArguments([])
     clauses, params = columns.build_where_clauses(bitmaps.table)
-    own = [_listing(bitmaps.table, known, params)] if known and len(rows) <= LISTED_ROWS else []
+    listed = min(LISTED_ROWS, LISTED_SHARE * len(await bitmaps.rows([]) or ()))
+    own = [_listing(bitmaps.table, known, params)] if known and len(rows) <= listed else []
     clauses = [*clauses, *chain.from_iterable(other.where_clauses for other in others), *own]
     for other in others:
         params |= other.params

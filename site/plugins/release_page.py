@@ -1,5 +1,6 @@
 """What a release's page says beside its row: its stacks, and what changed since the one before."""
 
+import sqlite3
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
@@ -12,10 +13,7 @@ from datasette.utils.asgi import Request
 DATABASE = "spack-cache"
 TEMPLATE = "row-spack-cache-releases.html"
 
-STACKS_SQL = """
-    select stack, count(*) from spec_stacks where release = :release
-    group by stack order by count(*) desc, stack
-"""
+STACKS_SQL = "select release, stack, count(*) from spec_stacks group by release, stack"
 
 # develop and its snapshots are one row of releases, the versions another.
 NEIGHBOURS_SQL = """
@@ -24,21 +22,40 @@ NEIGHBOURS_SQL = """
     order by position
 """
 
-# Few specs have a list of releases of their own, so the lists are told apart, not the specs.
-LISTS_SQL = "select releases, count(*) from specs group by releases"
 PACKAGES_SQL = "select name, releases from packages order by name"
 
-# Versions that the release before lacks are few, and one spec is enough to find each of them.
-NEW_VERSIONS_SQL = """
-    with old as (
-        select distinct package, version from spec_releases
-        join specs on hash = spec_releases.spec where release = :before
+# Without bitmaps, whose function is NULL then, the specs are counted one by one.
+MORE_SPECS_SQL = """
+    select coalesce(
+        bitmap_count(
+            'specs', 'releases', 'arraycontains', :one, 'releases', 'arraynotcontains', :other
+        ),
+        (
+            select count(*) from (
+                select spec from spec_releases where release = :one
+                except select spec from spec_releases where release = :other
+            )
+        )
     )
-    select package, version from (select distinct package, version from specs) as known
-    where (package, version) not in old and exists (
+"""
+
+VERSIONS_SQL = """
+    select distinct package, version
+    from spec_releases join specs on hash = spec_releases.spec where release = :{}
+"""
+NEW_VERSIONS_SQL = f"""
+    {VERSIONS_SQL.format("release")} except {VERSIONS_SQL.format("before")} order by 1, 2
+"""
+
+# Of a release that has most specs, one spec of each version that the other lacks is soon found.
+MANY_SPECS = 50_000
+NEW_VERSIONS_AMONG_MANY_SQL = f"""
+    with old as ({VERSIONS_SQL.format("before")})
+    select name, value from packages, json_each(versions)
+    where (name, value) not in old and exists (
         select 1 from specs join spec_releases on spec_releases.spec = hash
-        where package = known.package and version = known.version and release = :release
-    ) order by package, version
+        where package = name and version = value and release = :release
+    ) order by 1, 2
 """
 
 
@@ -124,25 +141,40 @@ async def release_page(db: Database, name: str) -> ReleasePage:
         num_packages=row["num_packages"],
         num_specs=row["num_specs"],
         mirror=row["mirror"],
-        stacks=[Count(*stack) for stack in await db.execute(STACKS_SQL, release)],
+        stacks=await stacks(db, name),
         newer=line[place - 1] if place else "",
-        changes=await changes(db, name, before[0]) if before else None,
+        changes=await changes(db, row, before[0]) if before else None,
     )
 
 
-async def changes(db: Database, release: str, before: str) -> Changes:
-    """Return what a release has that another has not, and the other way around."""
-    lists = [tuple(row) for row in await db.execute(LISTS_SQL)]
+async def stacks(db: Database, release: str) -> list[Count]:
+    """Return the stacks of a release, the largest first."""
+    # The site's database cannot change, and counts but once (see bitmaps.py).
+    counted = await getattr(db, "execute_once", db.execute)(STACKS_SQL)
+    found = [Count(stack, specs) for one, stack, specs in counted if one == release]
+    return sorted(found, key=lambda stack: (-stack.specs, stack.value))
+
+
+async def changes(db: Database, release: sqlite3.Row, before: str) -> Changes:
+    """Return what a release, a row of `releases`, has that another has not, and the reverse."""
+    name = release["name"]
     packages = [tuple(row) for row in await db.execute(PACKAGES_SQL)]
-    versions = await db.execute(NEW_VERSIONS_SQL, {"release": release, "before": before})
+    sql = NEW_VERSIONS_SQL if release["num_specs"] < MANY_SPECS else NEW_VERSIONS_AMONG_MANY_SQL
+    versions = await db.execute(sql, {"release": name, "before": before})
     return Changes(
         before=before,
-        added_specs=sum(specs for text, specs in lists if _only(text, release, before)),
-        removed_specs=sum(specs for text, specs in lists if _only(text, before, release)),
-        added_packages=[name for name, text in packages if _only(text, release, before)],
-        removed_packages=[name for name, text in packages if _only(text, before, release)],
+        added_specs=await _more_specs(db, name, before),
+        removed_specs=await _more_specs(db, before, name),
+        added_packages=[package for package, text in packages if _only(text, name, before)],
+        removed_packages=[package for package, text in packages if _only(text, before, name)],
         new_versions=[tuple(row) for row in versions],
     )
+
+
+async def _more_specs(db: Database, one: str, other: str) -> int:
+    counted = await db.execute(MORE_SPECS_SQL, {"one": one, "other": other})
+    specs: int = counted.single_value()
+    return specs
 
 
 def _only(releases: str, one: str, other: str) -> bool:

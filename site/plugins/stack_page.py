@@ -12,11 +12,8 @@ from datasette.utils.asgi import Request
 DATABASE = "spack-cache"
 TEMPLATE = "row-spack-cache-stacks.html"
 
-GROWTH_SQL = """
-    select name, specs from releases join (
-        select release, count(*) as specs from spec_stacks where stack = :stack group by release
-    ) on release = name order by position
-"""
+RELEASES_SQL = "select name from releases order by position"
+GROWTH_SQL = "select release, stack, count(*) from spec_stacks group by release, stack"
 
 PACKAGES_SQL = """
     select package, count(*) from spec_stacks join specs on hash = spec_stacks.spec
@@ -87,9 +84,12 @@ async def stack_page(db: Database, name: str, *, release: str) -> StackPage:
         release: The release to speak of, or "" for the current one. If it does not have the
             stack, the newest one that has is spoken of.
     """
-    growth = [Count(*row) for row in await db.execute(GROWTH_SQL, {"stack": name})]
-    current = await db.execute("select name from releases where position = 1")
-    wanted = release or current.single_value()
+    # The site's database cannot change, and counts but once (see bitmaps.py).
+    counted = await getattr(db, "execute_once", db.execute)(GROWTH_SQL)
+    specs = {one: number for one, stack, number in counted if stack == name}
+    releases = [one for (one,) in await db.execute(RELEASES_SQL)]
+    growth = [Count(one, specs[one]) for one in releases if one in specs]
+    wanted = release or releases[0]
     held = [count.value for count in growth]
     shown = wanted if wanted in held else held[0]
     packages = await db.execute(PACKAGES_SQL, {"stack": name, "release": shown})
