@@ -17,10 +17,16 @@ ROOT = Path(__file__).parents[2]
 
 
 @contextmanager
-def open_site(database: Path) -> Iterator[Datasette]:
-    """Datasette on a database, with the files and settings of `make serve`."""
+def open_site(database: Path, *, is_fixed: bool = True) -> Iterator[Datasette]:
+    """Datasette on a database, with the files and settings of `make serve`.
+
+    Args:
+        database: the file.
+        is_fixed: whether Datasette is told that it cannot change, as `make serve` does.
+    """
     datasette = Datasette(
-        immutables=[str(database)],
+        [] if is_fixed else [str(database)],
+        immutables=[str(database)] if is_fixed else [],
         metadata=parse_metadata((ROOT / "metadata.yml").read_text()),
         template_dir=str(ROOT / "site" / "templates"),
         plugins_dir=str(ROOT / "site" / "plugins"),
