@@ -8,12 +8,18 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
 PAGE_NAME = "specs.md"
 
+_ENOUGH_FOLDERS = 16
+"""So many folders keep several processes busy; most collections have more releases."""
+
+_NAME = attrgetter("name")
 _BREAKS_A_LINE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -33,49 +39,65 @@ class Found(NamedTuple):
     file: str
 
 
-def find_pages(paths: Sequence[Path]) -> Iterator[Found]:
-    """Every page in or below the paths; a file that is reached twice comes twice.
+class Folder(NamedTuple):
+    """A folder to search; its paths are those of `Found`."""
+
+    real: str
+    file: str
+
+
+class Contents(NamedTuple):
+    """What is in a folder, or in several, in the order of names.
+
+    Attributes:
+        pages: the pages.
+        folders: the folders to search next.
+        links: the links to folders.
+    """
+
+    pages: list[Found]
+    folders: list[Folder]
+    links: list[Folder]
+
+
+def named(path: Path) -> Found | Folder:
+    """What a person named: a page, or a folder to search.
 
     Raises:
-        WrongUseError: a path does not exist, is neither file nor folder, or a folder cannot be
-            read or holds no page.
+        WrongUseError: there is nothing, or neither file nor folder.
     """
-    for path in paths:
-        try:
-            mode = path.stat().st_mode
-        except OSError as error:
-            raise WrongUseError(f"{path}: {error.strerror}") from None
-        if stat.S_ISDIR(mode):
-            pages = _search(str(path))
-            first = next(pages, None)
-            if first is None:
-                message = (
-                    f"{path}: no pages here; expected <release>/<package>/{PAGE_NAME} below it"
-                )
-                raise WrongUseError(message)
-            yield first
-            yield from pages
-        elif stat.S_ISREG(mode):
-            yield Found(os.path.realpath(path), str(path))
-        else:
-            raise WrongUseError(f"{path}: neither a page nor a folder")
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise WrongUseError(f"{path}: {error.strerror}") from None
+    if stat.S_ISDIR(mode):
+        return Folder(os.path.realpath(path), str(path))
+    if stat.S_ISREG(mode):
+        return Found(os.path.realpath(path), str(path))
+    raise WrongUseError(f"{path}: neither a page nor a folder")
 
 
-def _search(top: str) -> Iterator[Found]:
-    """Search a folder, then the folders outside it that links lead to, each of them once.
+class Search:
+    """A search of a folder, and of the folders outside it that links lead to, each of them once.
 
     A link to a folder that was searched already leads nowhere new, so circles end.
     """
-    searched: set[str] = set()
-    waiting = [(top, os.path.realpath(top))]
-    while waiting:
-        folder, real = waiting.pop()
-        if any(above in searched for above in _and_above(real)):
-            continue
-        searched.add(real)
-        links: list[tuple[str, str]] = []
-        yield from _walk(folder, real, links)
-        waiting.extend(reversed(links))
+
+    def __init__(self, top: Folder) -> None:
+        self._waiting = [top]
+        self._searched: set[str] = set()
+
+    def __iter__(self) -> Iterator[Folder]:
+        """The folders to search; meanwhile `follow` may add more."""
+        while self._waiting:
+            folder = self._waiting.pop()
+            if not any(above in self._searched for above in _and_above(folder.real)):
+                self._searched.add(folder.real)
+                yield folder
+
+    def follow(self, links: Iterable[Folder]) -> None:
+        """Search what these links lead to, too."""
+        self._waiting.extend(reversed([*links]))
 
 
 def _and_above(folder: str) -> Iterator[str]:
@@ -86,27 +108,56 @@ def _and_above(folder: str) -> Iterator[str]:
     yield "/"
 
 
-def _walk(folder: str, real: str, links: list[tuple[str, str]]) -> Iterator[Found]:
-    """The pages below a folder in the order of names; links to folders are noted in `links`."""
-    waiting = [(folder, real)]
+def share_out(folder: Folder) -> Contents:
+    """Go down from a folder until there are enough folders to share among several processes.
+
+    Raises:
+        WrongUseError: a folder cannot be read.
+    """
+    pages: list[Found] = []
+    folders = [folder]
+    links: list[Folder] = []
+    while 0 < len(folders) < _ENOUGH_FOLDERS:
+        level = [_contents(each) for each in folders]
+        pages += chain.from_iterable(each.pages for each in level)
+        links += chain.from_iterable(each.links for each in level)
+        folders = [*chain.from_iterable(each.folders for each in level)]
+    return Contents(pages, folders, links)
+
+
+def walk(folder: Folder) -> Contents:
+    """All pages in and below a folder, and the links there.
+
+    Raises:
+        WrongUseError: a folder cannot be read.
+    """
+    found = Contents([], [], [])
+    waiting = [folder]
     while waiting:
-        folder, real = waiting.pop()
-        below: list[tuple[str, str]] = []
-        for entry in _listed(folder):
-            child = (entry.path, f"{real.rstrip('/')}/{entry.name}")
-            if entry.is_symlink():
-                child = (entry.path, os.path.realpath(entry.path))
-            if _is_folder(entry):
-                (links if entry.is_symlink() else below).append(child)
-            elif entry.name == PAGE_NAME:
-                yield Found(child[1], entry.path)
-        waiting.extend(reversed(below))
+        pages, folders, links = _contents(waiting.pop())
+        found.pages.extend(pages)
+        found.links.extend(links)
+        waiting.extend(reversed(folders))
+    return found
+
+
+def _contents(folder: Folder) -> Contents:
+    found = Contents([], [], [])
+    above = folder.real.rstrip("/")
+    for entry in _listed(folder.file):
+        is_link = entry.is_symlink()
+        real = os.path.realpath(entry.path) if is_link else f"{above}/{entry.name}"
+        if _is_folder(entry):
+            (found.links if is_link else found.folders).append(Folder(real, entry.path))
+        elif entry.name == PAGE_NAME:
+            found.pages.append(Found(real, entry.path))
+    return found
 
 
 def _listed(folder: str) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
-            return sorted(entries, key=lambda entry: entry.name)
+            return sorted(entries, key=_NAME)
     except OSError as error:
         raise WrongUseError(f"{folder}: cannot read this folder: {error.strerror}") from None
 

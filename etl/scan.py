@@ -9,23 +9,37 @@ import os
 import re
 import sqlite3
 import stat
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, suppress
-from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from etl import extract
 from etl.extract import PageError, Refusal
-from etl.find import Found, WrongUseError, as_text, find_pages, layout_path
+from etl.find import (
+    PAGE_NAME,
+    Folder,
+    Found,
+    Search,
+    WrongUseError,
+    as_text,
+    layout_path,
+    named,
+    share_out,
+    walk,
+)
 from etl.workers import Workers
 
-FILES_IN_TASK = 256
+TASKS_OF_FOLDER = 128
+"""Into so many tasks at most a folder is shared out: the processes are to end at one time."""
 
 # The first lines of an ordinary page; any other page is parsed whole for its names.
 _HEAD = re.compile(
     rb'---\ntitle: "([\w.+-]+)"\nlayout: cache\ncategories: \[package, ([\w.+-]+)\]\n', re.ASCII
 )
+
+
+Item = TypeVar("Item")
 
 
 class ScannedFile(NamedTuple):
@@ -73,8 +87,22 @@ def read_file(real: bytes) -> bytes:
         raise PageError(Refusal(0, "unreadable", f"cannot be read: {error.strerror}")) from None
 
 
-def _scan_files(found: Sequence[Found]) -> list[ScannedFile]:
-    return [_scan_file(one) for one in found]
+class _Task(NamedTuple):
+    """Pages to list, and folders whose pages are to be listed."""
+
+    pages: Sequence[Found]
+    folders: Sequence[Folder]
+
+
+def _scan(task: _Task) -> tuple[list[ScannedFile], list[Folder]]:
+    """The files, and the links to folders that were met."""
+    files = [_scan_file(page) for page in task.pages]
+    links: list[Folder] = []
+    for folder in task.folders:
+        below = walk(folder)
+        files += [_scan_file(page) for page in below.pages]
+        links += below.links
+    return files, links
 
 
 def _scan_file(found: Found) -> ScannedFile:
@@ -119,19 +147,43 @@ def scan(folder: Path, paths: Sequence[Path], workers: Workers) -> Iterator[int]
         columns = ", ".join(ScannedFile._fields)
         files.execute(f"CREATE TABLE files ({columns}, PRIMARY KEY (real))")
         insert = f"INSERT OR IGNORE INTO files VALUES ({_marks(len(ScannedFile._fields))})"
-        for rows in workers.run(_scan_files, _batches(find_pages(paths), FILES_IN_TASK)):
-            files.executemany(insert, rows)
-            yield len(rows)
+        for path in paths:
+            number = 0
+            for rows in _scanned(named(path), workers):
+                files.executemany(insert, rows)
+                number += len(rows)
+                yield len(rows)
+            if not number:
+                raise WrongUseError(
+                    f"{path}: no pages here; expected <release>/<package>/{PAGE_NAME} below it"
+                )
+
+
+def _scanned(top: Found | Folder, workers: Workers) -> Iterator[list[ScannedFile]]:
+    if isinstance(top, Found):
+        yield [_scan_file(top)]
+        return
+    search = Search(top)
+    for folder in search:
+        pages, folders, links = share_out(folder)
+        for rows, met in workers.run(_scan, _tasks(pages, folders)):
+            yield rows
+            links += met
+        search.follow(links)
+
+
+def _tasks(pages: Sequence[Found], folders: Sequence[Folder]) -> Iterator[_Task]:
+    yield from (_Task(part, ()) for part in _parts(pages))
+    yield from (_Task((), part) for part in _parts(folders))
+
+
+def _parts(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    size = len(items) // TASKS_OF_FOLDER + 1
+    return (items[start : start + size] for start in range(0, len(items), size))
 
 
 def _marks(count: int) -> str:
     return ", ".join("?" * count)
-
-
-def _batches(found: Iterable[Found], size: int) -> Iterator[list[Found]]:
-    rest = iter(found)
-    while batch := list(islice(rest, size)):
-        yield batch
 
 
 def tell_apart(folder: Path) -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-import etl.scan
 import etl.stage
 from benchmarks.corpus import Size, write_corpus
 from etl.cli import main
@@ -118,7 +117,6 @@ def test_the_number_of_processes(
     jobs: int, pages: Path, expected: str, build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Many tasks, so that every process gets some.
-    monkeypatch.setattr(etl.scan, "FILES_IN_TASK", 3)
     monkeypatch.setattr(etl.stage, "BYTES_IN_TASK", 2000)
     assert build([pages], "--jobs", str(jobs)) == expected
 

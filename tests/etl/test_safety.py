@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -30,10 +31,9 @@ ROOT = Path(__file__).parents[2]
 # Makes many small tasks of few pages, and can stop itself at the start of a step.
 DRIVER = """
 import os, signal
-import etl.build, etl.scan, etl.stage
+import etl.build, etl.stage
 from etl.cli import main
 
-etl.scan.FILES_IN_TASK = 8
 etl.stage.BYTES_IN_TASK = 10_000
 
 def stop_before(name):
@@ -673,6 +673,20 @@ def test_folders_that_link_to_each_other(run: Run) -> None:
         ("develop/xz/specs.md",),
         ("develop/zlib/specs.md",),
     ]
+    assert run("verify", "a.db", "pages") == (0, "")
+
+
+def test_links_in_folders_that_are_shared_out(run: Run) -> None:
+    for number, (one, other) in enumerate(product("abcde", "fghijkmn")):
+        write_specs(Path("pages"), "develop", f"p{number}", spec(one + other))
+    write_specs(Path("elsewhere"), "v0.23.1", "xz", spec("xb"))
+    write_specs(Path("elsewhere/more"), "v0.23.0", "xz", spec("xc"))
+    Path("pages/develop/p7/out").symlink_to("../../../elsewhere/v0.23.1")
+    Path("pages/develop/p8/out").symlink_to("../../../elsewhere/v0.23.1/xz")
+    Path("pages/develop/p30/up").symlink_to("../..")
+    Path("elsewhere/v0.23.1/xz/on").symlink_to("../../more")
+    assert run("build", "a.db", "pages", "--jobs", "2") == (0, "")
+    assert query("SELECT count(*), sum(release <> 'develop') FROM pages") == [(42, 2)]
     assert run("verify", "a.db", "pages") == (0, "")
 
 
