@@ -268,11 +268,14 @@ def _is_unchanged(database: Path, folder: Path, *, skip_bad: bool) -> bool:
         if files.execute("SELECT 1 FROM files WHERE bytes = 0 LIMIT 1").fetchone():
             return False
         files.execute("ATTACH ? AS old", [f"{database.as_uri()}?mode=ro"])
-        ours = "SELECT path, bytes, sha256 FROM main.files"
-        theirs = "SELECT path, bytes, sha256 FROM old.pages"
-        for one, other in ((ours, theirs), (theirs, ours)):
-            if files.execute(f"{one} EXCEPT {other} LIMIT 1").fetchone():
-                return False
+        counts = "SELECT (SELECT count(*) FROM main.files) = (SELECT count(*) FROM old.pages)"
+        others = (
+            "SELECT 1 FROM main.files LEFT JOIN old.pages USING (path)"
+            " WHERE (files.bytes, files.sha256) IS NOT (pages.bytes, pages.sha256) LIMIT 1"
+        )
+        # Every path is there once on both sides.
+        if not files.execute(counts).fetchone()[0] or files.execute(others).fetchone():
+            return False
         # Left out last time; without --skip-bad it must be reported now.
         bad = files.execute("SELECT 1 FROM old.pages WHERE release IS NULL LIMIT 1").fetchone()
         return skip_bad or not bad

@@ -11,6 +11,7 @@ import sqlite3
 import stat
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, suppress
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -40,6 +41,7 @@ _HEAD = re.compile(
 
 
 Item = TypeVar("Item")
+_Row = tuple[object, ...]
 
 
 class ScannedFile(NamedTuple):
@@ -94,15 +96,13 @@ class _Task(NamedTuple):
     folders: Sequence[Folder]
 
 
-def _scan(task: _Task) -> tuple[list[ScannedFile], list[Folder]]:
+def _scan(task: _Task) -> tuple[list[_Row], list[Folder]]:
     """The files, and the links to folders that were met."""
-    files = [_scan_file(page) for page in task.pages]
-    links: list[Folder] = []
-    for folder in task.folders:
-        below = walk(folder)
-        files += [_scan_file(page) for page in below.pages]
-        links += below.links
-    return files, links
+    found = [walk(folder) for folder in task.folders]
+    pages = chain(task.pages, *(below.pages for below in found))
+    links = [link for below in found for link in below.links]
+    # A plain tuple goes to another process in half the time.
+    return [tuple(_scan_file(page)) for page in pages], links
 
 
 def _scan_file(found: Found) -> ScannedFile:
@@ -159,7 +159,7 @@ def scan(folder: Path, paths: Sequence[Path], workers: Workers) -> Iterator[int]
                 )
 
 
-def _scanned(top: Found | Folder, workers: Workers) -> Iterator[list[ScannedFile]]:
+def _scanned(top: Found | Folder, workers: Workers) -> Iterator[Sequence[_Row]]:
     if isinstance(top, Found):
         yield [_scan_file(top)]
         return

@@ -16,8 +16,9 @@ A table's columns are named in its metadata, those that hold JSON arrays of text
 The bitmaps are made in the background when the server starts; a page that needs one waits for it.
 SQL does what they cannot: other columns, values that are no texts, tables without rowids. Where
 filters of other kinds are on a page, SQL finds its rows, once for all facets. The filters on
-arrays (`arraycontains`) are those of the plugin `array_facets`; a column that is named here must
-compare its texts byte by byte, as SQLite does unless told otherwise.
+arrays (`arraycontains`) are those of the plugin `array_facets`, and a page's count is spared by
+`fixed_database`. A column that is named here must compare its texts byte by byte, as SQLite does
+unless told otherwise.
 """
 
 import asyncio
@@ -50,8 +51,6 @@ from pyroaring import BitMap
 LISTED_ROWS = 5_000
 LISTED_SHARE = 0.05
 
-REMEMBERED_COUNTS = 1_000
-
 ROWS = "bitmaps.rows"
 
 Values = Mapping[str, BitMap]
@@ -63,7 +62,7 @@ Loaded = TypeVar("Loaded")
 KIND_OF_LOOKUP = {"exact": "column", "arraycontains": "array", "arraynotcontains": "array"}
 
 
-class Test(NamedTuple):
+class Condition(NamedTuple):
     """One filter: `column__lookup=value`."""
 
     column: str
@@ -138,33 +137,33 @@ class TableBitmaps:
             column: Its name.
         """
         future = self._values.get((kind, column))
-        return await asyncio.wrap_future(future) if future else None
+        return await _result(future) if future else None
 
-    async def rows(self, tests: Iterable[Test]) -> BitMap | None:
-        """Return the rows that pass all tests; None if the table has no rowids.
+    async def rows(self, conditions: Iterable[Condition]) -> BitMap | None:
+        """Return the rows that pass all conditions; None if the table has no rowids.
 
         Args:
-            tests: Those that `knows` accepted.
+            conditions: Those that `knows` accepted.
         """
-        rows = await asyncio.wrap_future(self._all_rows)
+        rows = await _result(self._all_rows)
         if rows is None:
             return None
-        for test in tests:
-            values = await self.values(KIND_OF_LOOKUP[test.lookup], test.column) or {}
-            rows = _passing(rows, values, test)
+        for condition in conditions:
+            values = await self.values(KIND_OF_LOOKUP[condition.lookup], condition.column) or {}
+            rows = _passing(rows, values, condition)
         return rows
 
-    async def knows(self, test: Test) -> bool:
-        """Tell whether bitmaps can do a test."""
-        kind = KIND_OF_LOOKUP.get(test.lookup)
-        return kind is not None and await self.values(kind, test.column) is not None
+    async def knows(self, condition: Condition) -> bool:
+        """Tell whether bitmaps can tell the rows of a condition."""
+        kind = KIND_OF_LOOKUP.get(condition.lookup)
+        return kind is not None and await self.values(kind, condition.column) is not None
 
-    def rows_for_sql(self, tests: Iterable[Test]) -> BitMap:
-        """Return the rows that pass all tests; for a thread that runs SQL."""
+    def rows_for_sql(self, conditions: Iterable[Condition]) -> BitMap:
+        """Return the rows that pass all conditions; for a thread that runs SQL."""
         rows = self._all_rows.result() or BitMap()
-        for test in tests:
-            values = self._values[KIND_OF_LOOKUP[test.lookup], test.column].result() or {}
-            rows = _passing(rows, values, test)
+        for condition in conditions:
+            values = self._values[KIND_OF_LOOKUP[condition.lookup], condition.column].result() or {}
+            rows = _passing(rows, values, condition)
         return rows
 
     def _load_all_rows(self) -> BitMap:
@@ -198,47 +197,17 @@ class TableBitmaps:
         return connection
 
 
+async def _result(future: Future[Loaded]) -> Loaded:
+    # A visitor who leaves must not cancel what others wait for.
+    return await asyncio.shield(asyncio.wrap_future(future))
+
+
 def _if_possible(load: Callable[..., Loaded], *arguments: object) -> Loaded | None:
     try:
         return load(*arguments)
-    except (sqlite3.OperationalError, OverflowError):
-        # There are no rowids, or such as need more than 32 bits.
+    except (sqlite3.OperationalError, OverflowError, MemoryError):
+        # There are no rowids, or such as need more than 32 bits, or too many for SQLite's memory.
         return None
-
-
-class CountedDatabase(Database):  # type: ignore[misc]
-    """A database that cannot change, and knows some answers without looking."""
-
-    _counts: dict[tuple[str, frozenset[tuple[str, object]]], int]
-    _answers: dict[str, Results]
-
-    @classmethod
-    def made_of(cls, database: Database) -> None:
-        """Let a database know counts from now on; what it has opened stays open."""
-        if not isinstance(database, cls):
-            database.__class__ = cls
-            database._counts = {}
-            database._answers = {}
-
-    def remember(self, sql: str, params: Mapping[str, object], count: int) -> None:
-        """Take over what this query counts."""
-        self._counts[sql, frozenset(params.items())] = count
-        if len(self._counts) > REMEMBERED_COUNTS:
-            del self._counts[next(iter(self._counts))]
-
-    async def execute_once(self, sql: str) -> Results:
-        """Run a query, unless it was run before; for queries of the site, which are few."""
-        if sql not in self._answers:
-            self._answers[sql] = await self.execute(sql)
-        return self._answers[sql]
-
-    async def execute(self, sql: str, params: Any = None, **options: Any) -> Results:
-        """Run a query, or answer it with the count that is known."""
-        if sql.startswith("select count(*) "):
-            count = self._counts.get((sql, frozenset(dict(params or {}).items())))
-            if count is not None:
-                return Results([(count,)], False, [("count(*)",)])
-        return await super().execute(sql, params, **options)
 
 
 class Answering:
@@ -315,7 +284,6 @@ def startup(datasette: Datasette) -> None:
             if config := datasette.plugin_config("bitmaps", database=name, table=table):
                 made[name, table] = TableBitmaps(Path(database.path), table, config)
                 known_columns.update((table, column) for column in config.get("columns", []))
-                CountedDatabase.made_of(database)
     exact = Filters._filters_by_key["exact"]
     if not isinstance(exact, Exact):
         Filters._filters_by_key["exact"] = Exact(exact)
@@ -324,16 +292,16 @@ def startup(datasette: Datasette) -> None:
 
 @hookimpl  # type: ignore[untyped-decorator]
 def prepare_connection(conn: sqlite3.Connection, database: str, datasette: Datasette) -> None:
-    """Let SQL ask which rows pass tests (`bitmap_rows`, a JSON array), and how many.
+    """Let SQL ask which rows pass conditions (`bitmap_rows`, a JSON array), and how many.
 
-    Both functions take a table, and of each test column, lookup and value. They are NULL for a
+    Both functions take a table, and of each condition column, lookup and value. They are NULL for a
     table without bitmaps.
     """
 
     def rows(table: str, texts: Sequence[str]) -> BitMap | None:
         bitmaps = bitmaps_of(datasette, database, table)
-        tests = [Test(*texts[place : place + 3]) for place in range(0, len(texts), 3)]
-        return bitmaps.rows_for_sql(tests) if bitmaps else None
+        conditions = [Condition(*texts[place : place + 3]) for place in range(0, len(texts), 3)]
+        return bitmaps.rows_for_sql(conditions) if bitmaps else None
 
     def bitmap_rows(table: str, *texts: str) -> str | None:
         found = rows(table, texts)
@@ -386,12 +354,12 @@ def filters_from_request(
 async def _filters(
     bitmaps: TableBitmaps,
     request: Request,
-    database: CountedDatabase,
+    database: Database,
     others: Sequence[FilterArguments],
 ) -> FilterArguments:
     columns = Filters(sorted(_filter_pairs(request)))
-    tests = [Test(*selection) for selection in columns.selections()]
-    known = [test for test in tests if await bitmaps.knows(test)]
+    conditions = [Condition(*selection) for selection in columns.selections()]
+    known = [condition for condition in conditions if await bitmaps.knows(condition)]
     rows = await bitmaps.rows(known)
     if rows is None:
         return FilterArguments([])
@@ -403,7 +371,7 @@ async def _filters(
         params |= other.params
     # As Datasette will write it.
     where = f"where {' and '.join(clauses)} " if clauses else ""
-    if rows and (others or len(known) < len(tests)):
+    if rows and (others or len(known) < len(conditions)):
         rows = (
             await _rows_by_sql(database, bitmaps.table, where, params)
             if _is_counted(request)
@@ -412,7 +380,8 @@ async def _filters(
     if rows is not None:
         request.scope[ROWS] = rows
         sql = f"select count(*) from {escape_sqlite(bitmaps.table)} {where}"
-        database.remember(sql, params, len(rows))
+        if hasattr(database, "remember_count"):
+            database.remember_count(sql, params, len(rows))
     return FilterArguments(own)
 
 
@@ -431,19 +400,20 @@ def _filter_pairs(request: Request) -> list[tuple[str, str]]:
     ]
 
 
-def _listing(table: str, tests: Iterable[Test], params: Mapping[str, str]) -> str:
+def _listing(table: str, conditions: Iterable[Condition], params: Mapping[str, str]) -> str:
     # Any parameter with the same value will do.
     names = {value: f":{name}" for name, value in params.items()}
     asked = ", ".join(
-        f"{_text(test.column)}, {_text(test.lookup)}, {names[test.value]}" for test in tests
+        f"{_text(condition.column)}, {_text(condition.lookup)}, {names[condition.value]}"
+        for condition in conditions
     )
     rows = f"select value from json_each(bitmap_rows({_text(table)}, {asked}))"
     return f"{_quote(table)}.rowid in ({rows})"
 
 
-def _passing(rows: BitMap, values: Values, test: Test) -> BitMap:
-    having = values.get(test.value, BitMap())
-    return rows - having if test.lookup == "arraynotcontains" else rows & having
+def _passing(rows: BitMap, values: Values, condition: Condition) -> BitMap:
+    having = values.get(condition.value, BitMap())
+    return rows - having if condition.lookup == "arraynotcontains" else rows & having
 
 
 def _counts(values: Values, rows: BitMap, most: int) -> list[tuple[str, int]]:

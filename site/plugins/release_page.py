@@ -149,7 +149,7 @@ async def release_page(db: Database, name: str) -> ReleasePage:
 
 async def stacks(db: Database, release: str) -> list[Count]:
     """Return the stacks of a release, the largest first."""
-    # The site's database cannot change, and counts but once (see bitmaps.py).
+    # The site's database cannot change, and answers but once (see fixed_database.py).
     counted = await getattr(db, "execute_once", db.execute)(STACKS_SQL)
     found = [Count(stack, specs) for one, stack, specs in counted if one == release]
     return sorted(found, key=lambda stack: (-stack.specs, stack.value))
@@ -158,7 +158,9 @@ async def stacks(db: Database, release: str) -> list[Count]:
 async def changes(db: Database, release: sqlite3.Row, before: str) -> Changes:
     """Return what a release, a row of `releases`, has that another has not, and the reverse."""
     name = release["name"]
-    packages = [tuple(row) for row in await db.execute(PACKAGES_SQL)]
+    # The site's database cannot change, and answers but once (see fixed_database.py).
+    ask = getattr(db, "execute_once", db.execute)
+    packages = [tuple(row) for row in await ask(PACKAGES_SQL)]
     sql = NEW_VERSIONS_SQL if release["num_specs"] < MANY_SPECS else NEW_VERSIONS_AMONG_MANY_SQL
     versions = await db.execute(sql, {"release": name, "before": before})
     return Changes(

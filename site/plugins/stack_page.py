@@ -84,10 +84,11 @@ async def stack_page(db: Database, name: str, *, release: str) -> StackPage:
         release: The release to speak of, or "" for the current one. If it does not have the
             stack, the newest one that has is spoken of.
     """
-    # The site's database cannot change, and counts but once (see bitmaps.py).
-    counted = await getattr(db, "execute_once", db.execute)(GROWTH_SQL)
+    # The site's database cannot change, and answers but once (see fixed_database.py).
+    ask = getattr(db, "execute_once", db.execute)
+    counted = await ask(GROWTH_SQL)
     specs = {one: number for one, stack, number in counted if stack == name}
-    releases = [one for (one,) in await db.execute(RELEASES_SQL)]
+    releases = [one for (one,) in await ask(RELEASES_SQL)]
     growth = [Count(one, specs[one]) for one in releases if one in specs]
     wanted = release or releases[0]
     held = [count.value for count in growth]

@@ -237,7 +237,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_items(folder / "items.db")
     write_other(folder / f"{OTHER_DATABASE}.db")
     (folder / "plugins").mkdir()
-    for name in ("array_facets.py", "bitmaps.py"):
+    for name in ("array_facets.py", "bitmaps.py", "fixed_database.py"):
         (folder / "plugins" / name).symlink_to(SITE / "plugins" / name)
     (folder / "templates").mkdir()
     for name in ("_facet_results.html", "_active_filters.html"):
