@@ -1,9 +1,10 @@
 """Exact, fast facets and filters for columns that hold JSON arrays, in any Datasette.
 
 Datasette's own array facet unfolds the array of every row. Many rows share few different
-arrays, so this plugin counts the rows of each different array first and unfolds only these;
-the filters "array contains" and "array does not contain" gain the same way. Query string,
-JSON and metadata stay as Datasette documents them.
+arrays, so this plugin counts the rows of each different array first and unfolds only these. The
+filters "array contains" and "array does not contain" unfold only arrays whose text holds the
+element. Query string, JSON and metadata stay as Datasette documents them. (Where a table has
+bitmaps, see bitmaps.py, they count instead.)
 
 The plugin also
 

@@ -51,6 +51,9 @@ from pyroaring import BitMap
 LISTED_ROWS = 5_000
 LISTED_SHARE = 0.05
 
+# SQLite's memory is bounded (limits.py); it holds the numbers of so many rows as text at a time.
+ROWS_IN_PART = 1_000_000
+
 ROWS = "bitmaps.rows"
 
 Values = Mapping[str, BitMap]
@@ -116,7 +119,7 @@ class TableBitmaps:
     def __init__(self, path: Path, table: str, config: Mapping[str, list[str]]) -> None:
         self.table = table
         self._path = path
-        # One after the other: each holds the numbers of all rows as texts for a moment.
+        # One after the other: each takes much memory for a moment, and needs to know all rows.
         with_one_thread = ThreadPoolExecutor(1, thread_name_prefix="bitmaps")
         self._all_rows = with_one_thread.submit(_if_possible, self._load_all_rows)
         self._values: dict[tuple[str, str], Future[Values | None]] = {
@@ -168,16 +171,20 @@ class TableBitmaps:
 
     def _load_all_rows(self) -> BitMap:
         with closing(self._connect()) as connection:
-            sql = f"select json_group_array(rowid) from {_quote(self.table)}"
-            return BitMap(json.loads(connection.execute(sql).fetchone()[0]))
+            sql = f"select rowid from {_quote(self.table)}"
+            return BitMap(chain.from_iterable(connection.execute(sql)))
 
     def _load(
         self, column: str, elements: Callable[[object], Iterable[str] | None]
     ) -> Values | None:
+        all_rows = self._all_rows.result()
+        if all_rows is None:
+            return None
         name = _quote(column)
+        part = f", rowid / {ROWS_IN_PART}" if len(all_rows) > ROWS_IN_PART else ""
         sql = f"""
             select {name}, json_group_array(rowid) from {_quote(self.table)}
-            where {name} is not null group by {name}
+            where {name} is not null group by {name}{part}
         """
         rows_of: dict[str, array[int]] = {}
         with closing(self._connect()) as connection:
@@ -205,8 +212,8 @@ async def _result(future: Future[Loaded]) -> Loaded:
 def _if_possible(load: Callable[..., Loaded], *arguments: object) -> Loaded | None:
     try:
         return load(*arguments)
-    except (sqlite3.OperationalError, OverflowError, MemoryError):
-        # There are no rowids, or such as need more than 32 bits, or too many for SQLite's memory.
+    except (sqlite3.OperationalError, OverflowError):
+        # There are no rowids, or such as need more than 32 bits.
         return None
 
 

@@ -302,6 +302,10 @@ def test_targets_stand_beside_what_was_measured() -> None:
         "| full: memory that the CSV stream adds | at most 10 MB | 2.00 MB | yes |",
         "",
     ]
+    assert (
+        "The floor is 45 times as fast as the naive build here, so a build of two floors is\n22"
+        in (text)
+    )
 
 
 def test_ten_times_the_full_collection_is_reckoned_from_the_figures() -> None:
