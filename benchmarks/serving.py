@@ -25,7 +25,7 @@ from typing import NamedTuple
 import click
 
 from benchmarks.measure import ROOT, FailedError, sampled
-from benchmarks.page_kinds import Kind, page_kinds
+from benchmarks.page_kinds import ALL_FACETS, Kind, page_kinds
 from publish.site import DATABASE, INSPECT, serve_options, write_inspect
 
 _HEADERS = {"Accept-Encoding": "gzip", "User-Agent": "benchmark"}
@@ -159,7 +159,7 @@ def _ask_for_facets(server: Server) -> float:
     """Seconds until a page that needs all that Datasette makes in the background is there."""
     started = time.perf_counter()
     with closing(_connect(server.port)) as connection:
-        _get(connection, "/spack-cache/specs?_facet_array=variants")
+        _get(connection, ALL_FACETS)
     return time.perf_counter() - started
 
 

@@ -142,27 +142,21 @@ class TableBitmaps:
         future = self._values.get((kind, column))
         return await _result(future) if future else None
 
-    async def rows(self, conditions: Iterable[Condition]) -> BitMap | None:
-        """Return the rows that pass all conditions; None if the table has no rowids.
-
-        Args:
-            conditions: Those that `knows` accepted.
-        """
-        rows = await _result(self._all_rows)
-        if rows is None:
-            return None
-        for condition in conditions:
-            values = await self.values(KIND_OF_LOOKUP[condition.lookup], condition.column) or {}
-            rows = _passing(rows, values, condition)
-        return rows
+    async def all_rows(self) -> BitMap | None:
+        """Return the rows of the table, once they are known; None if it has no rowids."""
+        return await _result(self._all_rows)
 
     async def knows(self, condition: Condition) -> bool:
         """Tell whether bitmaps can tell the rows of a condition."""
         kind = KIND_OF_LOOKUP.get(condition.lookup)
         return kind is not None and await self.values(kind, condition.column) is not None
 
-    def rows_for_sql(self, conditions: Iterable[Condition]) -> BitMap:
-        """Return the rows that pass all conditions; for a thread that runs SQL."""
+    def rows(self, conditions: Iterable[Condition]) -> BitMap:
+        """Return the rows that pass all conditions; waits for bitmaps that are not made yet.
+
+        Args:
+            conditions: Those that `knows` accepts.
+        """
         rows = self._all_rows.result() or BitMap()
         for condition in conditions:
             values = self._values[KIND_OF_LOOKUP[condition.lookup], condition.column].result() or {}
@@ -308,7 +302,7 @@ def prepare_connection(conn: sqlite3.Connection, database: str, datasette: Datas
     def rows(table: str, texts: Sequence[str]) -> BitMap | None:
         bitmaps = bitmaps_of(datasette, database, table)
         conditions = [Condition(*texts[place : place + 3]) for place in range(0, len(texts), 3)]
-        return bitmaps.rows_for_sql(conditions) if bitmaps else None
+        return bitmaps.rows(conditions) if bitmaps else None
 
     def bitmap_rows(table: str, *texts: str) -> str | None:
         found = rows(table, texts)
@@ -367,23 +361,23 @@ async def _filters(
     columns = Filters(sorted(_filter_pairs(request)))
     conditions = [Condition(*selection) for selection in columns.selections()]
     known = [condition for condition in conditions if await bitmaps.knows(condition)]
-    rows = await bitmaps.rows(known)
-    if rows is None:
+    all_rows = await bitmaps.all_rows()
+    if all_rows is None:
         return FilterArguments([])
+    found = bitmaps.rows(known)
     clauses, params = columns.build_where_clauses(bitmaps.table)
-    listed = min(LISTED_ROWS, LISTED_SHARE * len(await bitmaps.rows([]) or ()))
-    own = [_listing(bitmaps.table, known, params)] if known and len(rows) <= listed else []
+    listed = min(LISTED_ROWS, LISTED_SHARE * len(all_rows))
+    own = [_listing(bitmaps.table, known, params)] if known and len(found) <= listed else []
     clauses = [*clauses, *chain.from_iterable(other.where_clauses for other in others), *own]
     for other in others:
         params |= other.params
     # As Datasette will write it.
     where = f"where {' and '.join(clauses)} " if clauses else ""
-    if rows and (others or len(known) < len(conditions)):
-        rows = (
-            await _rows_by_sql(database, bitmaps.table, where, params)
-            if _is_counted(request)
-            else None
-        )
+    rows: BitMap | None = found
+    if found and (others or len(known) < len(conditions)):
+        if not _is_counted(request):
+            return FilterArguments(own)
+        rows = await _rows_by_sql(database, bitmaps.table, where, params)
     if rows is not None:
         request.scope[ROWS] = rows
         sql = f"select count(*) from {escape_sqlite(bitmaps.table)} {where}"

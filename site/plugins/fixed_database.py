@@ -2,10 +2,12 @@
 
 Datasette reads the schema anew for each page, with a hundred small queries for the home page,
 each handed to another thread. A database that is served as immutable has one schema, so this
-plugin keeps what Datasette learnt of it. Other plugins find two methods more on such a database:
+plugin keeps what Datasette learnt of it. Other plugins find more methods:
 
-- `execute_once(sql)` keeps what a query of the site gives, and is meant for few queries;
-- `remember_count(sql, params, count)` answers a query that counts before it is asked.
+- `execute_once(sql)`, on any database, keeps what a query of the site gives if the database cannot
+  change, and is meant for few queries;
+- `remember_count(sql, params, count)`, on one that cannot change, answers a query that counts
+  before it is asked.
 """
 
 import copy
@@ -105,5 +107,7 @@ for method_name in SCHEMA_METHODS:
 def startup(datasette: Datasette) -> None:
     """Let all databases that cannot change remember answers."""
     for database in datasette.databases.values():
-        if not database.is_mutable and not database.is_memory:
+        if database.is_mutable or database.is_memory:
+            database.execute_once = database.execute
+        else:
             FixedDatabase.made_of(database)

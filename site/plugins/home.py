@@ -67,18 +67,16 @@ def extra_template_vars(
 async def home(datasette: Datasette, actor: Mapping[str, Any] | None) -> Home:
     """Return what the home page shows to somebody."""
     db = datasette.get_database(DATABASE)
-    # The site's database cannot change, and answers but once (see fixed_database.py).
-    ask = getattr(db, "execute_once", db.execute)
-    current = (await ask("select * from releases where position = 1")).first()
-    snapshot = await ask("select max(date) from releases")
+    current = (await db.execute_once("select * from releases where position = 1")).first()
+    snapshot = await db.execute_once("select max(date) from releases")
     queries = await datasette.get_canned_queries(DATABASE, actor)
     return Home(
         current=dict(current) if current else None,
         snapshot=snapshot.single_value(),
         counts=await db.table_counts(limit=1000),
-        oses=[os for (os,) in await ask(OSES_SQL)],
+        oses=[os for (os,) in await db.execute_once(OSES_SQL)],
         questions=list(queries.values()),
-        examples=_examples((await ask(EXAMPLE_SQL)).first()),
+        examples=_examples((await db.execute_once(EXAMPLE_SQL)).first()),
         size=db.size,
     )
 

@@ -13,7 +13,8 @@ from datasette.utils.asgi import Request
 DATABASE = "spack-cache"
 TEMPLATE = "row-spack-cache-releases.html"
 
-STACKS_SQL = "select release, stack, count(*) from spec_stacks group by release, stack"
+# The same text as in stack_page.py, so that both pages share one answer.
+STACK_COUNTS_SQL = "select release, stack, count(*) from spec_stacks group by release, stack"
 
 # develop and its snapshots are one row of releases, the versions another.
 NEIGHBOURS_SQL = """
@@ -149,8 +150,7 @@ async def release_page(db: Database, name: str) -> ReleasePage:
 
 async def stacks(db: Database, release: str) -> list[Count]:
     """Return the stacks of a release, the largest first."""
-    # The site's database cannot change, and answers but once (see fixed_database.py).
-    counted = await getattr(db, "execute_once", db.execute)(STACKS_SQL)
+    counted = await db.execute_once(STACK_COUNTS_SQL)
     found = [Count(stack, specs) for one, stack, specs in counted if one == release]
     return sorted(found, key=lambda stack: (-stack.specs, stack.value))
 
@@ -158,9 +158,7 @@ async def stacks(db: Database, release: str) -> list[Count]:
 async def changes(db: Database, release: sqlite3.Row, before: str) -> Changes:
     """Return what a release, a row of `releases`, has that another has not, and the reverse."""
     name = release["name"]
-    # The site's database cannot change, and answers but once (see fixed_database.py).
-    ask = getattr(db, "execute_once", db.execute)
-    packages = [tuple(row) for row in await ask(PACKAGES_SQL)]
+    packages = [tuple(row) for row in await db.execute_once(PACKAGES_SQL)]
     sql = NEW_VERSIONS_SQL if release["num_specs"] < MANY_SPECS else NEW_VERSIONS_AMONG_MANY_SQL
     versions = await db.execute(sql, {"release": name, "before": before})
     return Changes(

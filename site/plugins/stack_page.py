@@ -13,7 +13,8 @@ DATABASE = "spack-cache"
 TEMPLATE = "row-spack-cache-stacks.html"
 
 RELEASES_SQL = "select name from releases order by position"
-GROWTH_SQL = "select release, stack, count(*) from spec_stacks group by release, stack"
+# The same text as in release_page.py, so that both pages share one answer.
+STACK_COUNTS_SQL = "select release, stack, count(*) from spec_stacks group by release, stack"
 
 PACKAGES_SQL = """
     select package, count(*) from spec_stacks join specs on hash = spec_stacks.spec
@@ -84,11 +85,9 @@ async def stack_page(db: Database, name: str, *, release: str) -> StackPage:
         release: The release to speak of, or "" for the current one. If it does not have the
             stack, the newest one that has is spoken of.
     """
-    # The site's database cannot change, and answers but once (see fixed_database.py).
-    ask = getattr(db, "execute_once", db.execute)
-    counted = await ask(GROWTH_SQL)
+    counted = await db.execute_once(STACK_COUNTS_SQL)
     specs = {one: number for one, stack, number in counted if stack == name}
-    releases = [one for (one,) in await ask(RELEASES_SQL)]
+    releases = [one for (one,) in await db.execute_once(RELEASES_SQL)]
     growth = [Count(one, specs[one]) for one in releases if one in specs]
     wanted = release or releases[0]
     held = [count.value for count in growth]

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvicorn
@@ -17,6 +18,18 @@ ROOT = Path(__file__).parents[2]
 
 
 @contextmanager
+def opened(*arguments: Any, **options: Any) -> Iterator[Datasette]:
+    """Datasette, made with these arguments; closes its files and threads."""
+    datasette = Datasette(*arguments, **options)
+    try:
+        yield datasette
+    finally:
+        datasette.executor.shutdown()
+        for database in datasette.databases.values():
+            database.close()
+
+
+@contextmanager
 def open_site(database: Path, *, is_fixed: bool = True) -> Iterator[Datasette]:
     """Datasette on a database, with the files and settings of `make serve`.
 
@@ -24,7 +37,7 @@ def open_site(database: Path, *, is_fixed: bool = True) -> Iterator[Datasette]:
         database: the file.
         is_fixed: whether Datasette is told that it cannot change, as `make serve` does.
     """
-    datasette = Datasette(
+    with opened(
         [] if is_fixed else [str(database)],
         immutables=[str(database)] if is_fixed else [],
         metadata=parse_metadata((ROOT / "metadata.yml").read_text()),
@@ -33,13 +46,8 @@ def open_site(database: Path, *, is_fixed: bool = True) -> Iterator[Datasette]:
         static_mounts=[("static", str(ROOT / "site" / "static"))],
         cors=True,
         settings=json.loads((ROOT / "site" / "settings.json").read_text()),
-    )
-    try:
+    ) as datasette:
         yield datasette
-    finally:
-        datasette.executor.shutdown()
-        for opened in datasette.databases.values():
-            opened.close()
 
 
 @pytest.fixture(scope="session")

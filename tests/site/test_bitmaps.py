@@ -19,7 +19,7 @@ from datasette import hookimpl
 from datasette.app import Datasette
 from datasette.plugins import pm
 
-from tests.site.conftest import ROOT, open_site
+from tests.site.conftest import ROOT, open_site, opened
 
 VARIANTS = ("_facet_array", "variants")
 FILTERS: list[list[tuple[str, str]]] = [
@@ -110,18 +110,13 @@ def things(folder: Path, config: dict[str, list[str]], **settings: object) -> It
         )
         database.execute("create index things_colour on things (colour)")
     table = {"facets": ["colour", {"array": "tags"}], "plugins": {"bitmaps": config}}
-    datasette = Datasette(
+    with opened(
         immutables=[str(path)],
         plugins_dir=str(ROOT / "site" / "plugins"),
         metadata={"databases": {"things": {"tables": {"things": table}}}},
         settings={"trace_debug": True, "suggest_facets": False, **settings},
-    )
-    try:
+    ) as datasette:
         yield datasette
-    finally:
-        datasette.executor.shutdown()
-        for opened in datasette.databases.values():
-            opened.close()
 
 
 THINGS = {"columns": ["colour"], "arrays": ["tags"]}
@@ -262,19 +257,16 @@ async def test_a_table_that_bitmaps_cannot_hold_is_left_to_sql(tmp_path: Path, t
             ],
         )
     config = {"facets": ["colour", {"array": "tags"}], "plugins": {"bitmaps": THINGS}}
-    datasette = Datasette(
+    with opened(
         immutables=[str(path)],
         plugins_dir=str(ROOT / "site" / "plugins"),
         metadata={"databases": {"odd": {"tables": {"odd": config}}}},
-    )
-    found = await answer(datasette, "/odd/odd.json?colour=red&_nosuggest=1")
+    ) as datasette:
+        found = await answer(datasette, "/odd/odd.json?colour=red&_nosuggest=1")
     assert found["filtered_table_rows_count"] == 8
     assert [
         (value["value"], value["count"]) for value in found["facet_results"]["tags"]["results"]
     ] == [("a", 3), ("b", 2), ("1", 1)]
-    datasette.executor.shutdown()
-    for opened in datasette.databases.values():
-        opened.close()
 
 
 @pytest.mark.parametrize("where", ["no such column", "1 union select 'x'", "1 limit 3", "')"])
