@@ -36,7 +36,7 @@ check: $(TEST_READY)
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
 	$(VENV)/bin/cog --check README.md metadata.yml
-	$(PY) -m pytest --quiet tests/site/test_metadata.py
+	$(PY) -m pytest --quiet tests/web/test_metadata.py
 
 ## format: correct the style and write the generated texts again
 format: $(TEST_READY)
@@ -75,7 +75,7 @@ $(READY): requirements.lock pyproject.toml
 	    { echo 'Python 3.11 or later is needed: make PYTHON=/path/to/python3.11'; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
 	$(PIP_INSTALL) --require-hashes --no-deps -r requirements.lock
-	@# Setuptools warns that etl/ lies in this folder, which is what is wanted.
+	@# Setuptools warns that etl/ and web/ lie in this folder, which is what is wanted.
 	PYTHONWARNINGS=ignore $(PIP_INSTALL) --no-build-isolation --no-deps --editable .
 	@touch $@
 

@@ -157,7 +157,7 @@ SPECS = Table(
             {"array": "releases"},
         ],
         "size": 50,
-        # Of what pages filter by and count: see site/plugins/bitmaps.py.
+        # Of what pages filter by and count: see web/immutable/bitmaps.py.
         "plugins": {
             "bitmaps": {
                 "columns": ["package", "version", "compiler", "os", "platform", "target"],

@@ -10,7 +10,7 @@ from publish.site import (
     LICENSE,
     LOCK,
     METADATA,
-    SITE,
+    WEB,
     PublishError,
     check_database,
     copy_site,
@@ -89,7 +89,7 @@ def write_bundle(folder: Path, database: Path, pages: Path) -> None:
     site.mkdir(parents=True)
     copy_site(site)
     shutil.copy(METADATA, site)
-    shutil.copy(SITE / "settings.json", site)
+    shutil.copy(WEB / "settings.json", site)
     shutil.copy(database, site / DATABASE)
     write_inspect(site / DATABASE, site / INSPECT)
     shutil.copy(LICENSE, new / "LICENSE")

@@ -8,13 +8,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-SITE = ROOT / "site"
+WEB = ROOT / "web"
 METADATA = ROOT / "metadata.yml"
 LICENSE = ROOT / "LICENSE"
 LOCK = ROOT / "requirements.lock"
 
 DATABASE = "spack-cache.db"
 """The database's file name; Datasette serves it at `/spack-cache`, which the site relies on."""
+
+PACKAGES = ("web/immutable", "web/spack", "etl")
+"""The folders that the plugins are made of."""
 
 INSPECT = "inspect-data.json"
 """File name of what `datasette inspect` found, as Datasette's configuration directory has it."""
@@ -25,8 +28,8 @@ class PublishError(Exception):
 
 
 def settings() -> dict[str, bool | int | str]:
-    """Datasette's settings for this site (`site/settings.json`, the only place they stand)."""
-    found: dict[str, bool | int | str] = json.loads((SITE / "settings.json").read_text())
+    """Datasette's settings for this site (`web/settings.json`, the only place they stand)."""
+    found: dict[str, bool | int | str] = json.loads((WEB / "settings.json").read_text())
     return found
 
 
@@ -48,8 +51,8 @@ def serve_options(database: Path, inspect: Path) -> list[str]:
     """
     return [
         *("--immutable", str(database), "--inspect-file", str(inspect)),
-        *("--metadata", str(METADATA), "--template-dir", str(SITE / "templates")),
-        *("--plugins-dir", str(SITE / "plugins"), "--static", f"static:{SITE / 'static'}"),
+        *("--metadata", str(METADATA), "--template-dir", str(WEB / "templates")),
+        *("--plugins-dir", str(WEB / "plugins"), "--static", f"static:{WEB / 'static'}"),
         *("--cors", *setting_options(settings())),
     ]
 
@@ -67,10 +70,21 @@ def check_database(database: Path) -> None:
 
 
 def copy_site(folder: Path) -> None:
-    """Copy templates, plugins and static files into a folder, the licence with the last."""
+    """Copy templates, plugins and static files into a folder, the licence with the last.
+
+    The packages that the plugins are made of go below the plugins, because recipes of hosts copy
+    that folder and no other.
+    """
     for part in ("templates", "plugins", "static"):
-        shutil.copytree(SITE / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+        _copy_folder(WEB / part, folder / part)
+    for package in PACKAGES:
+        _copy_folder(ROOT / package, folder / "plugins" / package)
+    shutil.copy(WEB / "__init__.py", folder / "plugins" / "web")
     shutil.copy(LICENSE, folder / "static" / "LICENSE.txt")
+
+
+def _copy_folder(source: Path, to: Path) -> None:
+    shutil.copytree(source, to, ignore=shutil.ignore_patterns("__pycache__"))
 
 
 def write_inspect(database: Path, inspect: Path) -> None:

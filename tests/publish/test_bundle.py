@@ -11,7 +11,7 @@ from datasette.inspect import inspect_hash
 
 from publish.cli import main
 from publish.note import version_note
-from publish.site import LICENSE, LOCK, METADATA, SITE
+from publish.site import LICENSE, LOCK, METADATA, WEB
 from tests.pages import REAL
 from tests.publish.test_deploy import SITE_FILES
 
@@ -38,7 +38,7 @@ def test_everything_is_in_it(bundle: Path, real_database: Path) -> None:
     for name, source in (
         ("site/spack-cache.db", real_database),
         ("site/metadata.yml", METADATA),
-        ("site/settings.json", SITE / "settings.json"),
+        ("site/settings.json", WEB / "settings.json"),
         ("requirements.lock", LOCK),
         ("LICENSE", LICENSE),
     ):

@@ -24,7 +24,7 @@ from publish.deploy import check_room, find_live, recipe_command
 from publish.hosts import HOSTS, Kit, Place, _replace, _upload_fly
 from publish.live import Live, ask_live
 from publish.note import version_note
-from publish.site import LICENSE, LOCK, METADATA, ROOT, SITE, PublishError, pins
+from publish.site import LICENSE, LOCK, METADATA, PACKAGES, ROOT, WEB, PublishError, pins
 from tests.pages import REAL
 from tests.publish.stand_ins import StandIns
 
@@ -92,19 +92,25 @@ def deploy(database: Path, host: str, **variables: str) -> subprocess.CompletedP
     return publish("deploy", database, REAL, TARGET=host, **(PLACE | variables))
 
 
-def files_of(part: str, into: str = "") -> set[str]:
-    """The files of a part of the site, as they should be uploaded."""
-    files = (file for file in (SITE / part).rglob("*") if file.is_file())
+def files_of(folder: Path, into: str) -> dict[str, Path]:
+    """The files of a folder, by where they should be uploaded."""
     return {
-        f"{into or part}/{file.relative_to(SITE / part)}"
-        for file in files
-        if "__pycache__" not in file.parts
+        f"{into}/{file.relative_to(folder)}": file
+        for file in folder.rglob("*")
+        if file.is_file() and "__pycache__" not in file.parts
     }
 
 
-SITE_FILES = (
-    files_of("templates") | files_of("plugins") | files_of("static") | {"static/LICENSE.txt"}
+COPIED = (
+    files_of(WEB / "templates", "templates")
+    | files_of(WEB / "plugins", "plugins")
+    | files_of(WEB / "static", "static")
+    | {"static/LICENSE.txt": LICENSE, "plugins/web/__init__.py": WEB / "__init__.py"}
 )
+for package in PACKAGES:
+    COPIED |= files_of(ROOT / package, f"plugins/{package}")
+
+SITE_FILES = set(COPIED)
 
 UPLOADED = {
     "cloudrun": {"Dockerfile"},
@@ -162,10 +168,8 @@ def test_everything_the_site_needs_is_uploaded(
     assert hosts.uploaded() == SITE_FILES | UPLOADED[host] | {"spack-cache.db", "metadata.json"}
     assert not any(file.is_symlink() for file in upload.rglob("*"))
     assert (upload / "spack-cache.db").read_bytes() == real_database.read_bytes()
-    for part in ("templates", "plugins", "static"):
-        for file in files_of(part):
-            assert (upload / file).read_bytes() == (SITE / file).read_bytes()
-    assert (upload / "static" / "LICENSE.txt").read_bytes() == LICENSE.read_bytes()
+    for file, source in COPIED.items():
+        assert (upload / file).read_bytes() == source.read_bytes()
     metadata = json.loads((upload / "metadata.json").read_text())
     assert metadata == yaml.safe_load(METADATA.read_text())
 

@@ -1,0 +1,80 @@
+"""Sites that several tests share: Datasette as `make serve` starts it, on small databases."""
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from datasette.app import Datasette
+from datasette.utils import parse_metadata
+
+ROOT = Path(__file__).parents[2]
+
+
+@contextmanager
+def opened(*arguments: Any, **options: Any) -> Iterator[Datasette]:
+    """Datasette, made with these arguments; closes its files and threads."""
+    datasette = Datasette(*arguments, **options)
+    try:
+        yield datasette
+    finally:
+        datasette.executor.shutdown()
+        for database in datasette.databases.values():
+            database.close()
+
+
+@contextmanager
+def open_site(database: Path, *, is_fixed: bool = True) -> Iterator[Datasette]:
+    """Datasette on a database, with the files and settings of `make serve`.
+
+    Args:
+        database: the file.
+        is_fixed: whether Datasette is told that it cannot change, as `make serve` does.
+    """
+    with opened(
+        [] if is_fixed else [str(database)],
+        immutables=[str(database)] if is_fixed else [],
+        metadata=parse_metadata((ROOT / "metadata.yml").read_text()),
+        template_dir=str(ROOT / "web" / "templates"),
+        plugins_dir=str(ROOT / "web" / "plugins"),
+        static_mounts=[("static", str(ROOT / "web" / "static"))],
+        cors=True,
+        settings=json.loads((ROOT / "web" / "settings.json").read_text()),
+    ) as datasette:
+        yield datasette
+
+
+@pytest.fixture(scope="session")
+def site(made_database: Path) -> Iterator[Datasette]:
+    """The site of the made-up pages."""
+    with open_site(made_database) as datasette:
+        yield datasette
+
+
+@pytest.fixture(scope="session")
+def real_site(real_database: Path) -> Iterator[Datasette]:
+    """The site of the real pages."""
+    with open_site(real_database) as datasette:
+        yield datasette
+
+
+@pytest.fixture(scope="session")
+def served(made_database: Path) -> Iterator[str]:
+    """The address of a real server of the made-up pages, without a slash at the end."""
+    with open_site(made_database) as datasette, socket.create_server(("127.0.0.1", 0)) as listener:
+        server = uvicorn.Server(uvicorn.Config(datasette.app(), ws="none", log_level="warning"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        while not server.started:
+            assert thread.is_alive(), "The server did not start"
+            time.sleep(0.01)
+        host, port = listener.getsockname()
+        yield f"http://{host}:{port}"
+        server.should_exit = True
+        thread.join()

@@ -1,0 +1,386 @@
+"""The search box, and the search of the table of specs: what is found, compared with SQL."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import pytest
+from datasette.app import Datasette
+
+from tests.conftest import build
+from tests.pages import HOSTILE_PACKAGE, dag_hash, spec, write_specs
+from tests.web.conftest import open_site
+from tests.web.seen import links, sections
+from web.spack.search import satisfies
+
+
+async def find(site: Datasette, text: str) -> str:
+    """Where a search leads, or the page of its results."""
+    response = await site.client.get(f"/-/find?{urlencode({'q': text})}")
+    if response.status_code == 302:
+        return str(response.headers["location"])
+    assert response.status_code == 200
+    return response.text
+
+
+async def hashes_at(site: Datasette, address: str) -> list[str]:
+    """The hashes of the specs that an address of the table lists, without filling letters."""
+    path, _, query = address.partition("?")
+    response = await site.client.get(f"{path}.json?{query}&_shape=array&_nofacet=1&_size=max")
+    assert response.status_code == 200, response.text
+    return [row["hash"].rstrip("a") for row in response.json()]
+
+
+def pairs(address: str) -> list[tuple[str, str]]:
+    return parse_qsl(urlsplit(address).query, keep_blank_values=True)
+
+
+def selected(database: Path, where: str) -> list[str]:
+    with closing(sqlite3.connect(database)) as connection:
+        rows = connection.execute(f"SELECT hash FROM specs WHERE {where} ORDER BY hash")
+        return [name.rstrip("a") for (name,) in rows]
+
+
+@pytest.mark.parametrize("text", ["hdf5", " hdf5 ", "HDF5"])
+async def test_the_name_of_a_package_leads_to_its_page(text: str, site: Datasette) -> None:
+    assert await find(site, text) == "/spack-cache/packages/hdf5"
+
+
+async def test_two_letters_are_a_name_too(site: Datasette) -> None:
+    assert await find(site, "xz") == "/spack-cache/packages/xz"
+
+
+async def test_a_name_full_of_signs_is_a_name(site: Datasette) -> None:
+    address = await find(site, HOSTILE_PACKAGE)
+
+    assert (await site.client.get(address)).status_code == 200
+    assert address.startswith("/spack-cache/packages/~3Cimg")
+
+
+PARTS = [
+    ("py", ["py-numpy", "py-cloudpickle"]),
+    ("PY", ["py-numpy", "py-cloudpickle"]),
+    ("p", ["py-numpy", "py-cloudpickle"]),
+    ("pickle", ["py-cloudpickle"]),
+    ("pickle py", ["py-cloudpickle"]),
+    ("df", ["hdf5"]),
+    ("img", [HOSTILE_PACKAGE]),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), PARTS)
+async def test_parts_of_names_find_packages(
+    text: str, expected: list[str], site: Datasette
+) -> None:
+    html = await find(site, text)
+
+    found = [link.text for link in links(html) if "/packages/" in link.href]
+    assert found == expected
+    assert "Packages" in sections(html)
+
+
+async def test_packages_come_with_what_is_newest(site: Datasette) -> None:
+    assert sections(await find(site, "pickle"))["Packages"] == (
+        "1 package has this in the name. package newest version newest release specs"
+        " py-cloudpickle 3.0.0 develop-2025-07-06 1"
+    )
+
+
+@pytest.mark.parametrize(
+    "text", [dag_hash("htwin"), "htwinaa", "/htwinaa", "/ht", "hdf5/htwin", "hdf5 /htwin"]
+)
+async def test_a_hash_leads_to_its_spec(text: str, site: Datasette) -> None:
+    assert await find(site, text) == f"/spack-cache/specs/{dag_hash('htwin')}"
+
+
+async def test_the_beginning_of_several_hashes_lists_them(site: Datasette) -> None:
+    html = await find(site, "/h")
+
+    assert [link.text for link in links(html)] == [
+        dag_hash(name) for name in ("harm", "hmac", "hmpi", "hold", "hser", "htwin")
+    ]
+    assert list(sections(html)) == ["Search for “/h”", "Specs", "What can be searched for"]
+
+
+@pytest.mark.parametrize("text", ["htwina", "/zzzzzzz", "xz/htwin", "aaaaaaaaaaaaaaaa"])
+async def test_what_is_no_hash_of_a_spec_finds_nothing(text: str, site: Datasette) -> None:
+    html = await find(site, text)
+
+    assert "No package has this in its name" in html
+    assert "Specs" not in sections(html)
+
+
+@pytest.fixture(scope="module")
+def ambiguous_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Datasette]:
+    """Names of packages that hashes begin with too, and a package with 120 versions."""
+    folder = tmp_path_factory.mktemp("ambiguous")
+    write_specs(folder / "pages", "develop", "openssl3", spec("opensslx"), spec("opensslz"))
+    write_specs(folder / "pages", "develop", "libfabric", spec("libfabrico"))
+    versions = [
+        spec(f"v{chr(ord('b') + i // 20)}{chr(ord('b') + i % 20)}", versions=[f"1.{i}"])
+        for i in range(120)
+    ]
+    write_specs(folder / "pages", "develop", "many", *versions)
+    with open_site(build(folder / "spack-cache.db", folder / "pages")) as datasette:
+        yield datasette
+
+
+async def test_a_word_that_is_a_name_and_a_hash_finds_both(ambiguous_site: Datasette) -> None:
+    html = await find(ambiguous_site, "openssl")
+
+    assert list(sections(html)) == [
+        "Search for “openssl”",
+        "Packages",
+        "Specs",
+        "What can be searched for",
+    ]
+    assert await find(ambiguous_site, "libfabric") == "/spack-cache/packages/libfabric"
+    assert (
+        await find(ambiguous_site, "/libfabric") == f"/spack-cache/specs/{dag_hash('libfabrico')}"
+    )
+
+
+async def test_too_many_versions_ask_for_a_package(ambiguous_site: Datasette) -> None:
+    html = await find(ambiguous_site, "many @1")
+
+    assert "120 different versions fit @1. Add the name of a package" in html
+    assert pairs(await find(ambiguous_site, "many @1.7")) == [
+        ("package", "many"),
+        ("version", "1.7"),
+    ]
+
+
+SPECS = [
+    ("hdf5 +mpi", "package = 'hdf5' AND variants LIKE '%\"+mpi\"%'"),
+    ("hdf5 ~mpi", "package = 'hdf5' AND variants LIKE '%\"~mpi\"%'"),
+    ("hdf5 -mpi", "package = 'hdf5' AND variants LIKE '%\"~mpi\"%'"),
+    ("+mpi ~cxx", "variants LIKE '%\"+mpi\"%' AND variants LIKE '%\"~cxx\"%'"),
+    ("++mpi", "variants LIKE '%\"+mpi\"%'"),
+    ("hdf5@1.14", "package = 'hdf5' AND version = '1.14.5'"),
+    ("hdf5 @1.14.5", "package = 'hdf5' AND version = '1.14.5'"),
+    ("hdf5@1.1", "0"),
+    ("hdf5@1.140", "0"),
+    ("hdf5@=1.14", "0"),
+    ("hdf5@=1.14.5", "package = 'hdf5' AND version = '1.14.5'"),
+    ("hdf5@1.12:", "package = 'hdf5'"),
+    ("hdf5@:1.12", "package = 'hdf5' AND version = '1.12.2'"),
+    ("hdf5@1.12,1.13:1.14", "package = 'hdf5'"),
+    ("@2:", "version IN ('2.2.6', '3.0.0', '5.6.3')"),
+    ("hdf5 %gcc", "package = 'hdf5' AND compiler_name = 'gcc'"),
+    ("hdf5 %gcc@12", "package = 'hdf5' AND compiler = 'gcc@12.3.0'"),
+    ("hdf5 %gcc@9:12", "package = 'hdf5' AND compiler IN ('gcc@9.4.0', 'gcc@12.3.0')"),
+    ("%apple-clang@16.0.0", "compiler = 'apple-clang@16.0.0'"),
+    ("%none", "compiler = 'none'"),
+    ("os=ubuntu24.04", "os = 'ubuntu24.04'"),
+    ("hdf5 target=m1", "target = 'm1'"),
+    ("platform=darwin", "platform = 'darwin'"),
+    (
+        "arch=linux-ubuntu22.04-x86_64_v3",
+        "platform = 'linux' AND os = 'ubuntu22.04' AND target = 'x86_64_v3'",
+    ),
+    ("build_type=Release", "variants LIKE '%\"build_type=Release\"%'"),
+    ("build_type:=Release", "variants LIKE '%\"build_type=Release\"%'"),
+    ("languages=c", "variants LIKE '%languages=%'"),
+    ("languages='c,c++'", "variants LIKE '%languages=''c,c++''%'"),
+    ("hdf5+mpi~cxx@1.14%gcc@13", "hash LIKE 'hmpi%' OR hash LIKE 'htwin%'"),
+    ("df +mpi", "package = 'hdf5' AND variants LIKE '%\"+mpi\"%'"),
+    ("hdf5 ubuntu24.04", "package = 'hdf5' AND os = 'ubuntu24.04'"),
+    ("sequoia ~mpi", "os = 'sequoia'"),
+    ("hdf5 /h +cxx", "hash LIKE 'harm%'"),
+    ("+nonesuch", "0"),
+    ("hdf5 +mpi os=", "package = 'hdf5' AND variants LIKE '%\"+mpi\"%'"),
+]
+
+
+@pytest.mark.parametrize(("text", "where"), SPECS)
+async def test_words_with_sigils_are_filters(
+    text: str, where: str, site: Datasette, made_database: Path
+) -> None:
+    address = await find(site, text)
+
+    assert address.startswith("/spack-cache/specs?")
+    assert await hashes_at(site, address) == selected(made_database, where)
+
+
+REAL = [
+    ("py-msgpack@1.0 %gcc", "package = 'py-msgpack' AND compiler_name = 'gcc'", 52),
+    (
+        "py-msgpack %gcc@13: target=x86_64_v3",
+        "package = 'py-msgpack' AND compiler IN ('gcc@13.2.0', 'gcc@13.3.0')"
+        " AND target = 'x86_64_v3'",
+        8,
+    ),
+    ("os=centos7", "os = 'centos7'", 7),
+]
+
+
+@pytest.mark.parametrize(("text", "where", "count"), REAL)
+async def test_filters_find_the_same_as_sql_on_the_real_pages(
+    text: str, where: str, count: int, real_site: Datasette, real_database: Path
+) -> None:
+    found = await hashes_at(real_site, await find(real_site, text))
+
+    assert found == selected(real_database, where)
+    assert len(found) == count
+
+
+async def test_a_spec_s_own_text_finds_it(real_site: Datasette, real_database: Path) -> None:
+    with closing(sqlite3.connect(real_database)) as connection:
+        name, text = connection.execute(
+            "SELECT hash, spec FROM specs WHERE compiler <> 'none' ORDER BY hash"
+        ).fetchone()
+
+    assert name.rstrip("a") in await hashes_at(real_site, await find(real_site, text))
+
+
+async def test_filters_are_those_that_a_person_would_choose(site: Datasette) -> None:
+    address = await find(
+        site, "hdf5 +mpi ~cxx @1.14 %gcc target=x86_64_v3 os=ubuntu22.04 build_type=Release"
+    )
+
+    assert pairs(address) == [
+        ("package", "hdf5"),
+        ("version", "1.14.5"),
+        ("compiler_name", "gcc"),
+        ("target", "x86_64_v3"),
+        ("os", "ubuntu22.04"),
+        ("variants__arraycontains", "+mpi"),
+        ("variants__arraycontains", "~cxx"),
+        (
+            "_through",
+            '{"table": "spec_variants", "column": "variant", "value": "build_type=Release"}',
+        ),
+    ]
+
+
+async def test_dependencies_cannot_be_searched_for(site: Datasette) -> None:
+    html = await find(site, "hdf5 ^openmpi@4 +cuda")
+
+    assert "The pages do not tell what a spec depends on, so ^openmpi@4 cannot be" in html
+
+
+async def test_a_misspelled_name_gets_a_suggestion(site: Datasette) -> None:
+    html = await find(site, "hdf55")
+
+    assert ("hdf5", "/spack-cache/packages/hdf5") in links(html)
+    assert "Did you mean hdf5?" in sections(html)["Search for “hdf55”"]
+
+
+@pytest.mark.parametrize("text", ["", "   ", "???", "<script>alert(1)</script>", "x" * 9000, "\0"])
+async def test_a_search_for_nothing_explains_the_search(text: str, site: Datasette) -> None:
+    html = await find(site, text)
+
+    assert "What can be searched for" in sections(html)
+    assert "<script>alert" not in html
+
+
+SEARCHES = [
+    ("hdf5 +mpi", "package = 'hdf5' AND variants LIKE '%\"+mpi\"%'"),
+    ("hdf5 ~mpi", "package = 'hdf5' AND variants LIKE '%\"~mpi\"%'"),
+    ("+mpi", "variants LIKE '%\"+mpi\"%'"),
+    ("hdf5 @1.12", "version = '1.12.2'"),
+    ("hdf5 os=ubuntu24.04", "package = 'hdf5' AND os = 'ubuntu24.04'"),
+    ("hdf5 build_type=Debug", "hash LIKE 'hmac%'"),
+]
+
+
+@pytest.mark.parametrize(("text", "where"), SEARCHES)
+@pytest.mark.parametrize("extension", ["", ".json", ".csv"])
+async def test_the_table_s_search_heeds_sigils_in_every_format(
+    text: str, where: str, extension: str, site: Datasette, made_database: Path
+) -> None:
+    query = urlencode({"_search": text, "_size": 50})
+    response = await site.client.get(f"/spack-cache/specs{extension}?{query}")
+    address = response.headers["location"]
+
+    assert response.status_code == 302
+    assert response.headers["access-control-allow-origin"] == "*"
+    assert address.startswith(f"/spack-cache/specs{extension}?")
+    assert ("_size", "50") in pairs(address)
+    json_address = address.replace(f"specs{extension}?", "specs?")
+    assert await hashes_at(site, json_address) == selected(made_database, where)
+
+
+async def test_the_table_s_search_keeps_words_and_filters(site: Datasette) -> None:
+    query = urlencode({"_search": "release +mpi", "os": "ubuntu22.04", "_next": "htwin"})
+    response = await site.client.get(f"/spack-cache/specs?{query}")
+
+    assert pairs(response.headers["location"]) == [
+        ("_search", "release"),
+        ("os", "ubuntu22.04"),
+        ("variants__arraycontains", "+mpi"),
+    ]
+
+
+async def test_the_table_s_search_explains_what_it_cannot_answer(site: Datasette) -> None:
+    response = await site.client.get("/spack-cache/specs?_search=hdf5+%5Empich")
+
+    assert response.headers["location"] == "/-/find?q=hdf5+%5Empich"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/spack-cache/specs.json?_search=hdf5",
+        "/spack-cache/specs.json?_search=mpi+AND+hdf5&_searchmode=raw",
+        "/spack-cache/packages.json?_search=%2Bmpi",
+    ],
+)
+async def test_other_searches_are_datasette_s(path: str, site: Datasette) -> None:
+    assert (await site.client.get(path)).status_code == 200
+
+
+class Boxes(HTMLParser):
+    """The names of the fields of the form that leads to the search."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.names: list[str | None] = []
+        self._inside = False
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "form":
+            self._inside = dict(attrs).get("action") == "/-/find"
+        if tag == "input" and self._inside:
+            self.names.append(dict(attrs).get("name"))
+
+
+@pytest.mark.parametrize("path", ["/", "/spack-cache", "/spack-cache/specs", "/-/find?q=py"])
+async def test_the_box_is_on_every_page(path: str, site: Datasette) -> None:
+    assert Boxes((await site.client.get(path)).text).names == ["q"]
+
+
+SATISFIES = [
+    ("1.14.5", "1.14", True),
+    ("1.14", "1.14", True),
+    ("1.140", "1.14", False),
+    ("1.14-rc1", "1.14", True),
+    ("2.26-t9b_atlas", "2.26", True),
+    ("2025.07", "2025.7", True),
+    ("develop", "develop", True),
+    ("develop", "1.2:", True),
+    ("1.9", "1.10:", False),
+    ("1.10", "1.9:1.10", True),
+    ("1.10.4", "1.9:1.10", True),
+    ("1.11", "1.9:1.10", False),
+    ("1.10-rc1", "1.10:", False),
+    ("1.10a", "1.10:", True),
+    ("1.14.5", "=1.14", False),
+    ("1.14", "=1.14", True),
+    ("3.2", "1.1,3:", True),
+    ("2.2", "1.1,3:", False),
+    ("1" * 5000, "1:", True),
+    ("1.2", ":", True),
+    ("1.2", ",", False),
+]
+
+
+@pytest.mark.parametrize(("version", "constraint", "expected"), SATISFIES)
+def test_versions_satisfy_constraints_as_in_spack(
+    version: str, constraint: str, expected: bool
+) -> None:
+    assert satisfies(version, constraint) is expected

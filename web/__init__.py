@@ -1,0 +1,1 @@
+"""What Datasette is started with: plugins, templates, static files, settings."""

@@ -1,0 +1,1 @@
+"""Plugins for any Datasette whose databases cannot change; nothing here is of one database."""

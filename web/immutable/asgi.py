@@ -1,0 +1,21 @@
+"""The types of ASGI (https://asgi.readthedocs.io/), and its headers."""
+
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+
+def header(headers: Iterable[tuple[bytes, bytes]], wanted: bytes) -> bytes:
+    """Return the value of a header, or b"" if there is none; those of one name become a list.
+
+    Args:
+        headers: Of a request or an answer.
+        wanted: The header's name in lower case.
+    """
+    return b", ".join(value for name, value in headers if name.lower() == wanted)

@@ -1,0 +1,62 @@
+"""The one file that Datasette loads: registers the site's plugins, in an order that stands here.
+
+Datasette takes the files of its plugins folder in whatever order the disk lists them, and none of
+them can import another. So this folder holds one file, and the plugins are modules of the package
+`web`. That, and `etl`, of which it uses the rules of Spack, are taken from beside this file (a
+published copy has them in its plugins folder) or from two folders above it (the project has them
+there), whatever else is installed.
+"""
+
+import importlib
+import sys
+from pathlib import Path
+
+from datasette.plugins import pm
+
+# Of a hook that several have, the last one registered is called first. That matters for
+# - what wraps the application: who is called first wraps first, and is the innermost. From the
+#   outside in: request_log and answers_cache (these two say so themselves), the compression of
+#   datasette-gzip, answers_etag, which answers without SQL, search, which redirects, limits, where
+#   turns are waited for;
+# - start: answers_cache comes last there, to set aside for good what all others have made;
+# - facets and filters: bitmaps stands around arrays, whose classes it lets count by bitmaps.
+PLUGINS = (
+    "web.immutable.request_log",
+    "web.immutable.answers_cache",
+    "web.immutable.answers_etag",
+    "web.spack.search",
+    "web.spack.not_found",
+    "web.spack.home",
+    "web.spack.package",
+    "web.spack.spec",
+    "web.spack.release",
+    "web.spack.stack",
+    "web.spack.cells",
+    "web.spack.formats",
+    "web.spack.health",
+    "web.immutable.llms",
+    "web.immutable.forms",
+    "web.immutable.arrays",
+    "web.immutable.bitmaps",
+    "web.immutable.database",
+    "web.immutable.limits",
+)
+
+HERE = Path(__file__).resolve().parent
+ROOT = next(folder for folder in (HERE, HERE.parents[1]) if (folder / "web" / "spack").is_dir())
+
+SOURCES = (ROOT / "web" / "immutable", ROOT / "web" / "spack", ROOT / "etl")
+"""The code that answers depend on (see `web.immutable.answers_etag`)."""
+
+
+def register() -> None:
+    """Register the plugins that are not yet; every Datasette of the process loads this file."""
+    if str(ROOT) not in sys.path:
+        sys.path.insert(0, str(ROOT))
+    for name in PLUGINS:
+        plugin = importlib.import_module(name)
+        if not pm.is_registered(plugin):
+            pm.register(plugin)
+
+
+register()

@@ -1,0 +1,77 @@
+"""What several pages need to know of the database: names, addresses, SQL."""
+
+import re
+from typing import NamedTuple
+from urllib.parse import urlencode
+
+from datasette.utils import tilde_encode
+
+DATABASE = "spack-cache"
+"""The name by which Datasette knows the database."""
+
+DAG_HASH = re.compile(r"[a-z2-7]{32}")
+
+TABLES = {
+    "package": "packages",
+    "stack": "stacks",
+    "release": "releases",
+    "variant": "variants",
+}
+"""The table that has a page for a value, by the column's name; a plural names a list of them."""
+
+ONE_VALUE = re.compile(r"[+~][^+~].*|[^+~=][^=]*=(?!=)[^,'\"]*")
+"""A variant, as specs list them, that is spelled like the one row of `variants` it stands for."""
+
+# Pages that ask with the same text share one answer (`execute_once`).
+CURRENT_RELEASE_SQL = "select * from releases where position = 1"
+RELEASES_SQL = "select * from releases order by position"
+STACK_COUNTS_SQL = "select release, stack, count(*) from spec_stacks group by release, stack"
+
+
+class Count(NamedTuple):
+    """A value and the number of specs that have it."""
+
+    value: str
+    specs: int
+
+
+class Places(NamedTuple):
+    """Where the pages of a database are.
+
+    Attributes:
+        database: the address of the database, without a slash at the end.
+    """
+
+    database: str
+
+    def row(self, table: str, key: str) -> str:
+        """Return the address of a row's page."""
+        return f"{self.database}/{table}/{tilde_encode(key)}"
+
+    def specs(self, **filters: str) -> str:
+        """Return the address of the specs for which each column is, or contains, a value."""
+        arrays = {"stacks", "releases", "variants"}
+        pairs = [
+            (f"{column}__arraycontains" if column in arrays else column, value)
+            for column, value in filters.items()
+        ]
+        return f"{self.database}/specs?{urlencode(pairs)}"
+
+    def query(self, name: str, **parameters: str) -> str:
+        """Return the address of a canned query's answer."""
+        return f"{self.database}/{name}?{urlencode(parameters)}"
+
+    def element(self, column: str, value: str) -> str | None:
+        """Return the address of what is known of an element of a list, if anything is."""
+        table = TABLES.get(column.removesuffix("s"))
+        if table == "variants" and not ONE_VALUE.fullmatch(value):
+            return self.specs(variants=value)
+        return self.row(table, value) if table else None
+
+
+def lists_release(releases: str, release: str) -> bool:
+    """Tell whether a column `releases`, a JSON array, holds a release.
+
+    Names of releases hold nothing that JSON would write in another way.
+    """
+    return f'"{release}"' in releases

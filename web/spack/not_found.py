@@ -1,0 +1,139 @@
+"""Pages that are not there, and what was probably meant: packages, specs, tables, questions."""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import NamedTuple
+
+from datasette import hookimpl
+from datasette.app import Datasette
+from datasette.database import Database
+from datasette.utils import add_cors_headers, tilde_decode, tilde_encode
+from datasette.utils.asgi import NotFound, Request, Response
+
+from web.spack.names import DATABASE
+
+MOST = 8
+"""How many suggestions are made."""
+
+NAMED = ("packages", "stacks", "releases", "targets")
+"""Tables whose rows are known by a name that people type."""
+
+KEYS = {"variants": "variant"} | dict.fromkeys(NAMED, "name")
+"""The columns that tell the rows of such tables apart, and of variants."""
+
+SPECS_SQL = """
+    select hash, spec from specs where hash >= :start and hash < :start || '~'
+    order by hash limit :most
+"""
+
+
+class Suggestion(NamedTuple):
+    """A page that may have been meant.
+
+    Attributes:
+        text: What it is about.
+        kind: What that is: package, spec, stack, release, target, table or question.
+        path: Its address below the database's.
+    """
+
+    text: str
+    kind: str
+    path: str
+
+
+@hookimpl  # type: ignore[untyped-decorator]
+def handle_exception(
+    datasette: Datasette, request: Request, exception: Exception
+) -> Callable[[], Awaitable[Response]] | None:
+    """Answer people who ask for what is not there with what they may have meant."""
+    if not isinstance(exception, NotFound) or request.path.endswith(".json"):
+        return None
+
+    async def response() -> Response:
+        words = [tilde_decode(part) for part in request.path.split("/") if part]
+        if path := await _meant(datasette, words):
+            return Response.redirect(path)
+        headers: dict[str, str] = {}
+        if datasette.cors:
+            add_cors_headers(headers)
+        context = {
+            "word": words[-1] if words else "",
+            "kind": words[-2] if len(words) > 1 else "",
+            "suggestions": await suggestions(datasette, words),
+        }
+        html = await datasette.render_template("404.html", context, request, "not_found")
+        return Response.html(html, status=404, headers=headers)
+
+    return response
+
+
+async def _meant(datasette: Datasette, words: Sequence[str]) -> str | None:
+    """Return the page of a row whose key has a dot, which Datasette took for a format."""
+    if len(words) != 3 or words[0] != DATABASE or words[1] not in KEYS or "." not in words[2]:
+        return None
+    _, table, key = words
+    db = datasette.get_database(DATABASE)
+    found = await db.execute(f"select 1 from {table} where {KEYS[table]} = ?", [key])
+    path: str = datasette.urls.row(DATABASE, table, tilde_encode(key))
+    return path if found.first() else None
+
+
+async def suggestions(datasette: Datasette, words: Sequence[str]) -> list[Suggestion]:
+    """Return what may have been meant by an address.
+
+    Args:
+        datasette: Where it was asked for.
+        words: The parts of its path.
+    """
+    if not words or DATABASE not in datasette.databases:
+        return []
+    db = datasette.get_database(DATABASE)
+    *_, table, word = ["", *words]
+    if table == "specs":
+        return await _specs(db, word)
+    if table in NAMED:
+        return await _rows(db, table, word)
+    places = await _places(datasette, db)
+    pages = [places[name] for name in close(word, places)]
+    return (pages + await _rows(db, "packages", word))[:MOST]
+
+
+def close(word: str, names: Iterable[str]) -> list[str]:
+    """Return the names that are like a word, the likeliest first."""
+    by_lower = {name.lower(): name for name in names}
+    lower = word.lower()
+    parts = sorted((name for name in by_lower if lower in name), key=len) if len(word) > 1 else []
+    found = get_close_matches(lower, by_lower, n=MOST, cutoff=0.7)
+    return [by_lower[name] for name in dict.fromkeys([*found, *parts])][:MOST]
+
+
+async def _specs(db: Database, start: str) -> list[Suggestion]:
+    # A hash that was cut off, or has something behind it.
+    start = start.strip().lower().lstrip("/")[:7]
+    specs = await db.execute(SPECS_SQL, {"start": start, "most": MOST}) if start else []
+    return [
+        Suggestion(spec["spec"], f"spec {spec['hash'][:7]}", f"specs/{spec['hash']}")
+        for spec in specs
+    ]
+
+
+async def _rows(db: Database, table: str, word: str) -> list[Suggestion]:
+    names = [name for (name,) in await db.execute(f"select name from {table}")]
+    return [
+        Suggestion(name, table.removesuffix("s"), f"{table}/{tilde_encode(name)}")
+        for name in close(word, names)
+    ]
+
+
+async def _places(datasette: Datasette, db: Database) -> Mapping[str, Suggestion]:
+    hidden = await db.hidden_table_names()
+    tables = {
+        name: Suggestion(name, "table", name)
+        for name in await db.table_names()
+        if name not in hidden
+    }
+    queries = await datasette.get_canned_queries(DATABASE, None)
+    return tables | {
+        name: Suggestion(query.get("title") or name, "question", name)
+        for name, query in queries.items()
+    }

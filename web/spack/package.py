@@ -1,0 +1,273 @@
+"""What a package's page says of its binaries: which versions, systems, compilers and variants.
+
+It speaks of one release at a time, the current one unless another is asked for, and, where a
+machine's target is given, only of the binaries that run on it.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import NamedTuple
+
+from datasette import hookimpl
+from datasette.app import Datasette
+from datasette.database import Database
+from datasette.utils import tilde_decode
+from datasette.utils.asgi import Request
+
+from web.spack.names import CURRENT_RELEASE_SQL, DATABASE, Count, lists_release
+
+TEMPLATE = "row-spack-cache-packages.html"
+
+ALL = "all"
+"""What to ask for to see all releases at once."""
+
+FACTS = ("version", "compiler", "os", "platform", "target")
+
+LISTS_SQL = "select releases, count(*) from specs where package = :package group by releases"
+
+# The few different lists of releases that name a release, not the specs, are looked through.
+CHOSEN = """
+    from specs where package = :package
+    and releases in (select value from json_each(:lists))
+    and (:machine = '' or target in (
+        select runs from target_compatibility where target = :machine
+    ))
+"""
+FACTS_SQL = f"select {', '.join(FACTS)}, count(*) {CHOSEN} group by {', '.join(FACTS)}"
+VARIANTS_SQL = f"select variants, count(*) {CHOSEN} group by variants"
+STACKS_SQL = f"select stacks, count(*) {CHOSEN} group by stacks"
+
+MACHINES_SQL = """
+    select name, coalesce(family, 'other') as family from targets where exists (
+        select 1 from target_compatibility
+        where target = name and runs in (select value from json_each(:targets))
+    )
+    order by family is null, family, name
+"""
+
+
+class System(NamedTuple):
+    """What a binary was built for: an operating system and a CPU target."""
+
+    os: str
+    target: str
+
+
+class Version(NamedTuple):
+    """A version, and the number of its specs for each system that has any."""
+
+    name: str
+    specs: Counter[System]
+
+
+class Difference(NamedTuple):
+    """A variant that not all specs have alike.
+
+    Attributes:
+        name: The variant's name.
+        values: Its values as specs list them, the most frequent first.
+        without: How many specs do not have the variant.
+    """
+
+    name: str
+    values: list[Count]
+    without: int
+
+
+class PackagePage(NamedTuple):
+    """What is known of a package's binaries in a release.
+
+    Attributes:
+        name: The package.
+        release: The release that is shown, or "all".
+        lacking: The release that was to be shown but has no binary of the package, or "".
+        releases: The releases with the package, newest first, and the number of its specs.
+        machine: The target of the machine that was asked for, or "".
+        machines: The targets that run some binary of the package, by family.
+        num_specs: How many specs are shown.
+        systems: The operating systems and targets they were built for.
+        versions: Their versions, newest first.
+        compilers: Their compilers, the most frequent first.
+        stacks: The stacks that hold them in any release, the most frequent first.
+        common: What all of them have in common, by column of `specs`; empty if there is one.
+        differences: The variants in which they differ, by name.
+    """
+
+    name: str
+    release: str
+    lacking: str
+    releases: list[Count]
+    machine: str
+    machines: dict[str, list[str]]
+    num_specs: int
+    systems: dict[str, list[str]]
+    versions: list[Version]
+    compilers: list[Count]
+    stacks: list[Count]
+    common: dict[str, list[str]]
+    differences: list[Difference]
+
+    @property
+    def in_release(self) -> dict[str, str]:
+        """What finds the package's specs in the release."""
+        release = {} if self.release == ALL else {"releases": self.release}
+        return {"package": self.name} | release
+
+    @property
+    def filters(self) -> dict[str, str]:
+        """What finds the specs that are shown."""
+        if not self.machine:
+            return self.in_release
+        targets = sorted({target for targets in self.systems.values() for target in targets})
+        return self.in_release | {"target__in": json.dumps(targets)}
+
+
+Group = tuple[dict[str, str], int]
+"""The facts that some specs have in common, and how many these are."""
+
+
+@hookimpl  # type: ignore[untyped-decorator]
+def extra_template_vars(
+    template: str, request: Request, datasette: Datasette
+) -> dict[str, PackagePage] | Callable[[], Awaitable[dict[str, PackagePage]]]:
+    """Give the page of a package its `package`."""
+    if template != TEMPLATE:
+        return {}
+
+    async def variables() -> dict[str, PackagePage]:
+        page = await package_page(
+            datasette.get_database(DATABASE),
+            tilde_decode(request.url_vars["pks"]),
+            release=request.args.get("release") or "",
+            machine=(request.args.get("machine") or "").strip(),
+        )
+        return {"package": page}
+
+    return variables
+
+
+async def package_page(db: Database, name: str, *, release: str, machine: str) -> PackagePage:
+    """Return what is known of a package.
+
+    Args:
+        db: The database.
+        name: A package that is in it.
+        release: The release to speak of; "" for the current one, "all" for all of them. If it
+            has no binary of the package, the newest one that has is spoken of.
+        machine: The target of the machine that the binaries are to run on, or "" for any.
+    """
+    row = (await db.execute("select * from packages where name = ?", [name])).first()
+    held: list[str] = json.loads(row["releases"])
+    wanted = release or await _current(db)
+    shown = wanted if wanted in {ALL, *held} else held[0]
+    lists = await _counted(db, LISTS_SQL, {"package": name})
+    chosen = {
+        "package": name,
+        "lists": json.dumps(
+            [text for text, _ in lists if shown == ALL or lists_release(text, shown)]
+        ),
+        "machine": machine,
+    }
+    groups = [
+        (dict(zip(FACTS, values, strict=False)), values[-1])
+        for values in await db.execute(FACTS_SQL, chosen)
+    ]
+    variants = _elements(await _counted(db, VARIANTS_SQL, chosen))
+    return PackagePage(
+        name=name,
+        release=shown,
+        lacking="" if shown == wanted else wanted,
+        releases=_releases(held, lists),
+        machine=machine,
+        machines=await _machines(db, row["targets"]),
+        num_specs=(num_specs := sum(specs for _, specs in groups)),
+        systems=_systems(groups),
+        versions=_versions(json.loads(row["versions"]), groups),
+        compilers=_most_frequent(_values(groups, "compiler")),
+        stacks=_most_frequent(_elements(await _counted(db, STACKS_SQL, chosen))),
+        common=_common(groups, variants) if num_specs > 1 else {},
+        differences=_differences(variants, num_specs),
+    )
+
+
+async def _current(db: Database) -> str:
+    release: str = (await db.execute_once(CURRENT_RELEASE_SQL)).first()["name"]
+    return release
+
+
+async def _counted(db: Database, sql: str, parameters: dict[str, str]) -> list[Count]:
+    return [Count(*row) for row in await db.execute(sql, parameters)]
+
+
+async def _machines(db: Database, targets: str) -> dict[str, list[str]]:
+    families: dict[str, list[str]] = {}
+    for name, family in await db.execute(MACHINES_SQL, {"targets": targets}):
+        families.setdefault(family, []).append(name)
+    return families
+
+
+def _releases(held: Iterable[str], lists: Sequence[Count]) -> list[Count]:
+    specs = _elements(lists)
+    return [Count(release, specs[release]) for release in held]
+
+
+def _elements(lists: Iterable[Count]) -> Counter[str]:
+    """Count the elements of JSON arrays, given how many specs have each array."""
+    counter: Counter[str] = Counter()
+    for text, specs in lists:
+        for element in json.loads(text):
+            counter[element] += specs
+    return counter
+
+
+def _values(groups: Iterable[Group], column: str) -> Counter[str]:
+    counter: Counter[str] = Counter()
+    for facts, specs in groups:
+        counter[facts[column]] += specs
+    return counter
+
+
+def _systems(groups: Iterable[Group]) -> dict[str, list[str]]:
+    systems: dict[str, list[str]] = {}
+    for os, target in sorted({_system(facts) for facts, _ in groups}):
+        systems.setdefault(os, []).append(target)
+    return systems
+
+
+def _system(facts: dict[str, str]) -> System:
+    return System(facts["os"], facts["target"])
+
+
+def _versions(newest_first: Iterable[str], groups: Iterable[Group]) -> list[Version]:
+    versions = {name: Version(name, Counter()) for name in newest_first}
+    for facts, specs in groups:
+        versions[facts["version"]].specs[_system(facts)] += specs
+    return [version for version in versions.values() if version.specs]
+
+
+def _most_frequent(counter: Counter[str]) -> list[Count]:
+    return [Count(*item) for item in sorted(counter.items(), key=lambda item: (-item[1], item[0]))]
+
+
+def _common(groups: Sequence[Group], variants: Counter[str]) -> dict[str, list[str]]:
+    specs = sum(count for _, count in groups)
+    columns = {column: list(_values(groups, column)) for column in FACTS}
+    columns = {column: values for column, values in columns.items() if len(values) == 1}
+    shared = sorted(variant for variant, count in variants.items() if count == specs)
+    return columns | ({"variants": shared} if shared else {})
+
+
+def _differences(variants: Counter[str], num_specs: int) -> list[Difference]:
+    by_name: dict[str, Counter[str]] = {}
+    for variant, specs in variants.items():
+        if specs < num_specs:
+            by_name.setdefault(_variant_name(variant), Counter())[variant] = specs
+    return [
+        Difference(name, _most_frequent(values), max(0, num_specs - values.total()))
+        for name, values in sorted(by_name.items())
+    ]
+
+
+def _variant_name(variant: str) -> str:
+    return variant.lstrip("+~").partition("=")[0]

@@ -1,0 +1,172 @@
+"""What a release's page says beside its row: its stacks, and what changed since the one before."""
+
+import sqlite3
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+from datasette import hookimpl
+from datasette.app import Datasette
+from datasette.database import Database
+from datasette.utils import tilde_decode
+from datasette.utils.asgi import Request
+
+from web.spack.names import DATABASE, STACK_COUNTS_SQL, Count, lists_release
+
+TEMPLATE = "row-spack-cache-releases.html"
+
+# develop and its snapshots are one row of releases, the versions another.
+NEIGHBOURS_SQL = """
+    select name from releases
+    where (kind = 'version') = (select kind = 'version' from releases where name = :release)
+    order by position
+"""
+
+PACKAGES_SQL = "select name, releases from packages order by name"
+
+# Without bitmaps, whose function is NULL then, the specs are counted one by one.
+MORE_SPECS_SQL = """
+    select coalesce(
+        bitmap_count(
+            'specs', 'releases', 'arraycontains', :one, 'releases', 'arraynotcontains', :other
+        ),
+        (
+            select count(*) from (
+                select spec from spec_releases where release = :one
+                except select spec from spec_releases where release = :other
+            )
+        )
+    )
+"""
+
+VERSIONS_SQL = """
+    select distinct package, version
+    from spec_releases join specs on hash = spec_releases.spec where release = :{}
+"""
+NEW_VERSIONS_SQL = f"""
+    {VERSIONS_SQL.format("release")} except {VERSIONS_SQL.format("before")} order by 1, 2
+"""
+
+# Of a release that has most specs, one spec of each version that the other lacks is soon found.
+MANY_SPECS = 50_000
+NEW_VERSIONS_AMONG_MANY_SQL = f"""
+    with old as ({VERSIONS_SQL.format("before")})
+    select name, value from packages, json_each(versions)
+    where (name, value) not in old and exists (
+        select 1 from specs join spec_releases on spec_releases.spec = hash
+        where package = name and version = value and release = :release
+    ) order by 1, 2
+"""
+
+
+class Changes(NamedTuple):
+    """What a release has and another does not, and the other way around.
+
+    Attributes:
+        before: The release before.
+        added_specs: How many specs are new.
+        removed_specs: How many specs are gone.
+        added_packages: The packages that are new, sorted.
+        removed_packages: The packages that are gone, sorted.
+        new_versions: Packages and versions of which the release before has no spec.
+    """
+
+    before: str
+    added_specs: int
+    removed_specs: int
+    added_packages: list[str]
+    removed_packages: list[str]
+    new_versions: list[tuple[str, str]]
+
+
+class ReleasePage(NamedTuple):
+    """What is known of a release.
+
+    Attributes:
+        name: Its name.
+        kind: develop, snapshot or version.
+        date: Of a snapshot (ISO 8601), or None.
+        num_packages: How many packages it has.
+        num_specs: How many specs it has.
+        mirror: The address of its build cache.
+        stacks: Its stacks, the largest first.
+        newer: The release after it, or "".
+        changes: What changed since the one before, or None for the first.
+    """
+
+    name: str
+    kind: str
+    date: str | None
+    num_packages: int
+    num_specs: int
+    mirror: str
+    stacks: list[Count]
+    newer: str
+    changes: Changes | None
+
+
+@hookimpl  # type: ignore[untyped-decorator]
+def extra_template_vars(
+    template: str, request: Request, datasette: Datasette
+) -> dict[str, ReleasePage] | Callable[[], Awaitable[dict[str, ReleasePage]]]:
+    """Give the page of a release its `release`."""
+    if template != TEMPLATE:
+        return {}
+
+    async def variables() -> dict[str, ReleasePage]:
+        db = datasette.get_database(DATABASE)
+        return {"release": await release_page(db, tilde_decode(request.url_vars["pks"]))}
+
+    return variables
+
+
+async def release_page(db: Database, name: str) -> ReleasePage:
+    """Return what is known of a release, which must be in the database."""
+    release = {"release": name}
+    row = (await db.execute("select * from releases where name = :release", release)).first()
+    line = [other for (other,) in await db.execute(NEIGHBOURS_SQL, release)]
+    place = line.index(name)
+    before = line[place + 1 :]
+    return ReleasePage(
+        name=name,
+        kind=row["kind"],
+        date=row["date"],
+        num_packages=row["num_packages"],
+        num_specs=row["num_specs"],
+        mirror=row["mirror"],
+        stacks=await stacks(db, name),
+        newer=line[place - 1] if place else "",
+        changes=await changes(db, row, before[0]) if before else None,
+    )
+
+
+async def stacks(db: Database, release: str) -> list[Count]:
+    """Return the stacks of a release, the largest first."""
+    counted = await db.execute_once(STACK_COUNTS_SQL)
+    found = [Count(stack, specs) for one, stack, specs in counted if one == release]
+    return sorted(found, key=lambda stack: (-stack.specs, stack.value))
+
+
+async def changes(db: Database, release: sqlite3.Row, before: str) -> Changes:
+    """Return what a release, a row of `releases`, has that another has not, and the reverse."""
+    name = release["name"]
+    packages = [tuple(row) for row in await db.execute_once(PACKAGES_SQL)]
+    sql = NEW_VERSIONS_SQL if release["num_specs"] < MANY_SPECS else NEW_VERSIONS_AMONG_MANY_SQL
+    versions = await db.execute(sql, {"release": name, "before": before})
+    return Changes(
+        before=before,
+        added_specs=await _more_specs(db, name, before),
+        removed_specs=await _more_specs(db, before, name),
+        added_packages=[package for package, text in packages if _only(text, name, before)],
+        removed_packages=[package for package, text in packages if _only(text, before, name)],
+        new_versions=[tuple(row) for row in versions],
+    )
+
+
+async def _more_specs(db: Database, one: str, other: str) -> int:
+    counted = await db.execute(MORE_SPECS_SQL, {"one": one, "other": other})
+    specs: int = counted.single_value()
+    return specs
+
+
+def _only(releases: str, one: str, other: str) -> bool:
+    return lists_release(releases, one) and not lists_release(releases, other)

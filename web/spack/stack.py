@@ -1,0 +1,92 @@
+"""What a stack's page says beside its row: how it grew, and what it holds in a release."""
+
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+from datasette import hookimpl
+from datasette.app import Datasette
+from datasette.database import Database
+from datasette.utils import tilde_decode
+from datasette.utils.asgi import Request
+
+from web.spack.names import DATABASE, RELEASES_SQL, STACK_COUNTS_SQL, Count
+
+TEMPLATE = "row-spack-cache-stacks.html"
+
+PACKAGES_SQL = """
+    select package, count(*) from spec_stacks join specs on hash = spec_stacks.spec
+    where stack = :stack and release = :release group by package order by package
+"""
+
+
+class StackPage(NamedTuple):
+    """What is known of a stack.
+
+    Attributes:
+        name: Its name.
+        release: The release whose packages are shown.
+        lacking: The release that was to be shown but does not have the stack, or "".
+        packages: The stack's packages in that release.
+        growth: The releases that have the stack, newest first.
+    """
+
+    name: str
+    release: str
+    lacking: str
+    packages: list[Count]
+    growth: list[Count]
+
+    @property
+    def num_specs(self) -> int:
+        """How many specs the stack holds in the release."""
+        return sum(package.specs for package in self.packages)
+
+    @property
+    def most(self) -> int:
+        """The number of specs of the stack where it is largest."""
+        return max(release.specs for release in self.growth)
+
+
+@hookimpl  # type: ignore[untyped-decorator]
+def extra_template_vars(
+    template: str, request: Request, datasette: Datasette
+) -> dict[str, StackPage] | Callable[[], Awaitable[dict[str, StackPage]]]:
+    """Give the page of a stack its `stack`."""
+    if template != TEMPLATE:
+        return {}
+
+    async def variables() -> dict[str, StackPage]:
+        page = await stack_page(
+            datasette.get_database(DATABASE),
+            tilde_decode(request.url_vars["pks"]),
+            release=request.args.get("release") or "",
+        )
+        return {"stack": page}
+
+    return variables
+
+
+async def stack_page(db: Database, name: str, *, release: str) -> StackPage:
+    """Return what is known of a stack.
+
+    Args:
+        db: The database.
+        name: A stack that is in it.
+        release: The release to speak of, or "" for the current one. If it does not have the
+            stack, the newest one that has is spoken of.
+    """
+    counted = await db.execute_once(STACK_COUNTS_SQL)
+    specs = {one: number for one, stack, number in counted if stack == name}
+    releases = [row["name"] for row in await db.execute_once(RELEASES_SQL)]
+    growth = [Count(one, specs[one]) for one in releases if one in specs]
+    wanted = release or releases[0]
+    held = [count.value for count in growth]
+    shown = wanted if wanted in held else held[0]
+    packages = await db.execute(PACKAGES_SQL, {"stack": name, "release": shown})
+    return StackPage(
+        name=name,
+        release=shown,
+        lacking="" if shown == wanted else wanted,
+        packages=[Count(*row) for row in packages],
+        growth=growth,
+    )
