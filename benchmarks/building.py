@@ -18,7 +18,7 @@ import msgspec
 
 from benchmarks import floor, integer_keys
 from benchmarks.measure import Run, run
-from etl.find import PAGE_NAME
+from etl.sources.find import PAGE_NAME
 
 _ETL = (sys.executable, "-m", "etl")
 _UNCHANGED_RUNS = 3
@@ -163,7 +163,7 @@ def read_contents(database: Path) -> Contents:
     with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as facts:
         pages, source_bytes, entries, specs = facts.execute(
             "SELECT count(*), sum(bytes), (SELECT count(*) FROM spec_releases),"
-            " (SELECT count(*) FROM specs) FROM pages"
+            " (SELECT count(*) FROM specs) FROM sources"
         ).fetchone()
     return Contents(pages, source_bytes, entries, specs, database.stat().st_size)
 

@@ -21,10 +21,10 @@ from pathlib import Path
 import click
 import msgspec
 
-from etl.find import PAGE_NAME
 from etl.load import PRAGMAS
 from etl.schema import TABLES, create_indexes, create_tables
-from etl.stage import insert_rows
+from etl.sources.find import PAGE_NAME
+from etl.staging import insert_rows
 
 _ROWS_AT_ONCE = 50_000
 

@@ -212,7 +212,7 @@ def _tables(data: Data) -> Iterator[Kind]:
     for name, columns in (("spec_stacks", "stack, release"), ("variants", "name")):
         filters = data.shuffled_rows(f"SELECT DISTINCT {columns} FROM {name} ORDER BY {columns}")
         yield Kind(f"`{name}` by {columns}", 40, _asked(f"{_DATABASE}/{name}", filters))
-    for name, key in (("pages", "path"), ("targets", "name")):
+    for name, key in (("sources", "path"), ("targets", "name")):
         keys = data.shuffled(data.values(f"SELECT {key} FROM {name} ORDER BY {key}"))
         yield Kind(f"row of `{name}`", 40, _rows(name, keys))
 

@@ -1,24 +1,25 @@
-"""The flow of a build: scan → stage → load, under a lock, in a folder that is always removed."""
+"""The flow of a build: list → read → load, under a lock, in a folder that is always removed."""
 
-import fcntl
 import glob
-import hashlib
 import os
 import shutil
 import sqlite3
 import tempfile
 from collections.abc import Callable, Collection, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from importlib.metadata import version
 from pathlib import Path
 
-from etl.find import WrongUseError
-from etl.load import clashes, staging, swap_in, write_database
-from etl.scan import scan, select, tell_apart
+from etl.errors import FailedError, WrongUseError
+from etl.load import swap_in, write_database
+from etl.lock import locked
+from etl.problems import Problem, limited
+from etl.reading import read_all
 from etl.schema import APPLICATION_ID
-from etl.stage import stage
+from etl.sources.choice import Choice
+from etl.sources.listing import list_files
+from etl.staging import staging
+from etl.unchanged import is_unchanged, read_ids, tool_fingerprint
 from etl.workers import Workers
 
 MAX_JOBS = 8
@@ -26,10 +27,6 @@ MAX_JOBS = 8
 
 Progress = Callable[[str, int, int], None]
 """Told of each step: its name, how many are done, how many there are (0 where not known)."""
-
-
-class FailedError(Exception):
-    """The build could not be finished; the message says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +45,10 @@ class Request:
     packages: Collection[str] = ()
     jobs: int = 1
 
-
-@dataclass(frozen=True, slots=True)
-class FoundProblem:
-    """One problem as a person is told: file, line (0 for none), severity, kind, message."""
-
-    file: str
-    line: int
-    severity: str
-    kind: str
-    message: str
+    @property
+    def choice(self) -> Choice:
+        """Which of the pages there to read."""
+        return Choice.of(self.releases, self.packages)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +76,12 @@ class Report:
     written: bool = False
 
 
-def check(request: Request, tell: Callable[[FoundProblem], None], progress: Progress) -> Report:
+def check(request: Request, tell: Callable[[Problem], None], progress: Progress) -> Report:
     """Read everything, report every problem, keep nothing.
 
     Args:
         request: what to read.
-        tell: called for each problem, sorted by path.
+        tell: called for each problem, its source being the file, sorted by path.
         progress: told of each step.
 
     Raises:
@@ -98,18 +89,17 @@ def check(request: Request, tell: Callable[[FoundProblem], None], progress: Prog
         ChangedError: a page changed while it was read.
         FailedError: there is no room for temporary files.
     """
-    with _failures("temporary files"), tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with temporary_folder() as folder:
         with Workers(request.jobs) as workers:
-            _scan(folder, request, workers, progress)
-            _stage(folder, workers, progress)
+            _list(folder, request, workers, progress)
+            _read(folder, request, workers, progress)
         return _report(folder, tell)
 
 
 def build(
     database: Path,
     request: Request,
-    tell: Callable[[FoundProblem], None],
+    tell: Callable[[Problem], None],
     progress: Progress,
     *,
     skip_bad: bool = False,
@@ -120,7 +110,7 @@ def build(
     Args:
         database: the file to replace or create.
         request: what to read.
-        tell: called for each problem, sorted by path.
+        tell: called for each problem, its source being the file, sorted by path.
         progress: told of each step.
         skip_bad: leave bad pages out.
         force: build even if nothing changed.
@@ -136,12 +126,13 @@ def build(
     # A link stays a link: the file it leads to is replaced.
     database = Path(os.path.realpath(database))
     _check_ours(database)
-    with _failures(str(database)), _build_folder(database) as folder:
+    with failures(str(database)), _build_folder(database) as folder:
         with Workers(request.jobs) as workers:
-            _scan(folder, request, workers, progress)
-            if not force and _is_unchanged(database, folder, skip_bad=skip_bad):
+            _list(folder, request, workers, progress)
+            choice = request.choice
+            if not force and is_unchanged(database, folder, choice, workers, skip_bad=skip_bad):
                 return None
-            _stage(folder, workers, progress)
+            _read(folder, request, workers, progress)
         report = _report(folder, tell)
         if report.refused and not skip_bad:
             return report
@@ -152,7 +143,8 @@ def build(
 
 
 @contextmanager
-def _failures(what: str) -> Iterator[None]:
+def failures(what: str) -> Iterator[None]:
+    """Tell of what cannot be written; `what` is named where the system names no file."""
     try:
         yield
     except sqlite3.Error as error:
@@ -162,8 +154,23 @@ def _failures(what: str) -> Iterator[None]:
         raise FailedError(f"{name}: cannot be written: {error.strerror}") from None
 
 
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """An empty folder for temporary files, which is removed.
+
+    Raises:
+        FailedError: there is no room for it, or for what is written there.
+    """
+    with (
+        failures("temporary files"),
+        tempfile.TemporaryDirectory() as name,
+        failures(f"temporary files in {Path(name).parent}"),
+    ):
+        yield Path(name)
+
+
 def _check_ours(database: Path) -> None:
-    with _failures(str(database)):
+    with failures(str(database)):
         if not database.parent.is_dir():
             raise WrongUseError(f"{database}: the folder {database.parent} does not exist")
         # SQLite would play them back, into a new database too.
@@ -183,31 +190,11 @@ def _check_ours(database: Path) -> None:
             )
 
 
-def read_ids(database: Path) -> tuple[int, int]:
-    """`PRAGMA application_id` and `user_version` of a file; zeros if it is no SQLite database."""
-    with database.open("rb") as file:
-        header = file.read(100)
-    if not header.startswith(b"SQLite format 3\0"):
-        return 0, 0
-    return int.from_bytes(header[68:72], "big"), int.from_bytes(header[60:64], "big")
-
-
-@lru_cache(maxsize=1)
-def tool_fingerprint() -> int:
-    """31 bits that differ when the tool, or a library that decides what it writes, does."""
-    digest = hashlib.sha256()
-    for module in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(module.read_bytes())
-    for part in (version("archspec"), version("sqlite-utils"), sqlite3.sqlite_version):
-        digest.update(part.encode())
-    return int.from_bytes(digest.digest()[:4], "big") >> 1
-
-
 @contextmanager
 def _build_folder(database: Path) -> Iterator[Path]:
     """An empty folder beside the database, for one build at a time."""
     prefix = f".{database.name}.building-"
-    with _lock(database.with_name(f".{database.name}.lock"), database):
+    with locked(database.with_name(f".{database.name}.lock"), str(database)):
         # What a killed build left. Its processes may write for a moment yet, so never there again.
         for left in database.parent.glob(f"{glob.escape(prefix)}*"):
             shutil.rmtree(left, ignore_errors=True)
@@ -218,99 +205,37 @@ def _build_folder(database: Path) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-@contextmanager
-def _lock(file: Path, database: Path) -> Iterator[None]:
-    handle = os.open(file, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o666)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise FailedError(
-                f"{database}: another build is writing it; wait for its end"
-            ) from None
-        if not _is_same_file(handle, file):
-            # The other build ended, and removed the file, between our opening and locking it.
-            raise FailedError(f"{database}: another build just wrote it; run the command again")
-        try:
-            yield
-        finally:
-            file.unlink(missing_ok=True)
-    finally:
-        os.close(handle)
-
-
-def _is_same_file(handle: int, file: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(handle), file.stat())
-    except FileNotFoundError:
-        return False
-
-
-def _scan(folder: Path, request: Request, workers: Workers, progress: Progress) -> None:
+def _list(folder: Path, request: Request, workers: Workers, progress: Progress) -> None:
     done = 0
-    for count in scan(folder, request.paths, workers):
+    for count in list_files(folder, request.paths, request.choice, workers):
         done += count
         progress("Finding pages", done, 0)
-    select(folder, request.releases, request.packages)
-    tell_apart(folder)
 
 
-def _is_unchanged(database: Path, folder: Path, *, skip_bad: bool) -> bool:
-    """Whether the database was made by this tool from exactly these pages."""
-    if not database.exists() or read_ids(database) != (APPLICATION_ID, tool_fingerprint()):
-        return False
-    # A damaged database is replaced.
-    with (
-        suppress(sqlite3.DatabaseError),
-        closing(sqlite3.connect(folder / "files.db", uri=True)) as files,
-    ):
-        # What cannot be read is looked at again: the reason may be another one.
-        if files.execute("SELECT 1 FROM files WHERE bytes = 0 LIMIT 1").fetchone():
-            return False
-        files.execute("ATTACH ? AS old", [f"{database.as_uri()}?mode=ro"])
-        counts = "SELECT (SELECT count(*) FROM main.files) = (SELECT count(*) FROM old.pages)"
-        others = (
-            "SELECT 1 FROM main.files LEFT JOIN old.pages USING (path)"
-            " WHERE (files.bytes, files.sha256) IS NOT (pages.bytes, pages.sha256) LIMIT 1"
-        )
-        # Every path is there once on both sides.
-        if not files.execute(counts).fetchone()[0] or files.execute(others).fetchone():
-            return False
-        # Left out last time; without --skip-bad it must be reported now.
-        bad = files.execute("SELECT 1 FROM old.pages WHERE release IS NULL LIMIT 1").fetchone()
-        return skip_bad or not bad
-    return False
-
-
-def _stage(folder: Path, workers: Workers, progress: Progress) -> None:
+def _read(folder: Path, request: Request, workers: Workers, progress: Progress) -> None:
     with closing(sqlite3.connect(folder / "files.db")) as files:
         (total,) = files.execute("SELECT count(*) FROM files").fetchone()
-    refused: dict[str, str] = {}
-    while True:
-        done = 0
-        for count in stage(folder, refused, workers):
-            done += count
-            progress("Reading pages", done, total)
-        with staging(folder) as staged:
-            found = clashes(staged, refused)
-        if not found:
-            return
-        refused |= found
+    done = 0
+    for count in read_all(folder, request.choice, workers):
+        done += count
+        progress("Reading pages", done, total)
 
 
-def _report(folder: Path, tell: Callable[[FoundProblem], None]) -> Report:
+def _report(folder: Path, tell: Callable[[Problem], None]) -> Report:
     with staging(folder) as staged:
-        for row in staged.execute(
-            "SELECT file, line, severity, kind, message FROM all_problems"
-            " JOIN files.files ON files.path = page ORDER BY page, line, kind, message"
+        for problem in limited(
+            Problem(*row)
+            for row in staged.execute(
+                "SELECT file, line, kind, message FROM all_problems"
+                " JOIN files.files ON files.path = source ORDER BY source, line, kind, message"
+            )
         ):
-            tell(FoundProblem(*row))
-
+            tell(problem)
         pages, size = staged.execute(
-            "SELECT count(*), coalesce(sum(bytes), 0) FROM files"
+            "SELECT count(*), coalesce(sum(bytes), 0) FROM staged_sources"
         ).fetchone()
         refused, warnings = staged.execute(
-            "SELECT count(DISTINCT CASE severity WHEN 'error' THEN page END),"
+            "SELECT count(DISTINCT CASE severity WHEN 'error' THEN source END),"
             " coalesce(sum(severity = 'warning'), 0) FROM all_problems"
         ).fetchone()
         packages, specs, releases = staged.execute(

@@ -4,19 +4,19 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import click
 
-from etl.build import MAX_JOBS, FailedError, FoundProblem, Report, Request, build, check
-from etl.find import WrongUseError
-from etl.stage import ChangedError
-from etl.workers import WorkerDiedError
+from etl.build import MAX_JOBS, Report, Request, build, check
+from etl.errors import FailedError, WrongUseError
+from etl.problems import Problem
 
-_MOST_DIFFERENCES = 1000
+_MOST_DIFFERENCES = 100
+_LONGEST_MESSAGE = 2_000
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -114,26 +114,17 @@ def check_command(quiet: bool, **request: Any) -> None:
 @_RELEASES
 @_PACKAGES
 @_QUIET
-def verify_command(
-    database: Path,
-    paths: tuple[Path, ...],
-    releases: tuple[str, ...],
-    packages: tuple[str, ...],
-    quiet: bool,
-) -> None:
+def verify_command(database: Path, quiet: bool, **request: Any) -> None:
     """Prove that the database holds every fact of the pages and nothing else."""
-    from etl.verify import CannotVerify, verify
+    from etl.verify import verify
 
     with _clear_messages():
         started = time.monotonic()
         say = _Speaker(quiet)
-        try:
-            found = verify(database, paths, releases, packages, say.verified)
-            differences = list(islice(found, _MOST_DIFFERENCES + 1))
-        except CannotVerify as error:
-            raise _Failed(str(error)) from None
+        found = verify(database, Request(**request), say.progress)
+        differences = list(islice(found, _MOST_DIFFERENCES + 1))
         for difference in differences[:_MOST_DIFFERENCES]:
-            click.echo(difference)
+            say.answer(difference)
         if differences:
             more = " or more" if len(differences) > _MOST_DIFFERENCES else ""
             count = _count(min(len(differences), _MOST_DIFFERENCES), "difference")
@@ -155,8 +146,10 @@ def _clear_messages() -> Iterator[None]:
         yield
     except WrongUseError as error:
         raise click.UsageError(str(error)) from None
-    except (FailedError, ChangedError, WorkerDiedError) as error:
+    except FailedError as error:
         raise _Failed(str(error)) from None
+    except MemoryError:
+        raise _Failed("There is not enough memory; with --jobs 1 less is needed.") from None
     except KeyboardInterrupt:
         raise _Failed("Interrupted.") from None
 
@@ -168,44 +161,67 @@ class _Speaker:
         self._quiet = quiet
         self._step = ""
         self._bar: Any = None
+        self._on_terminal = sys.stderr is not None and sys.stderr.isatty()
 
     def line(self, text: str) -> None:
+        """Say something of interest on the standard output."""
         self._end_step()
         if not self._quiet:
-            click.echo(text)
+            self.answer(text)
 
-    def problem(self, found: FoundProblem) -> None:
+    def answer(self, text: str) -> None:
+        """Say what was asked for on the standard output."""
+        self._end_step()
+        try:
+            click.echo(text)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            # What waits to be written would fail once more when the program ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            message = f"The standard output cannot be written: {error.strerror}"
+            raise _Failed(message) from None
+
+    def problem(self, found: Problem) -> None:
+        """Tell of a problem of a source."""
         self._end_step()
         if self._quiet and found.severity == "warning":
             return
         line = f":{found.line}" if found.line else ""
         severity = "warning: " if found.severity == "warning" else ""
-        click.echo(f"{found.file}{line}: {severity}{found.message} [{found.kind}]", err=True)
-
-    def verified(self, pages: int) -> None:
-        self.progress("Reading pages", pages, 0)
+        message = found.message
+        if len(message) > _LONGEST_MESSAGE:
+            message = f"{message[:_LONGEST_MESSAGE]}…"
+        _tell(f"{found.source}{line}: {severity}{message} [{found.kind}]")
 
     def progress(self, step: str, done: int, total: int) -> None:
+        """Tell how far a step has come."""
         if self._quiet:
             return
         if step != self._step:
             self._end_step()
             self._step = step
-            if not sys.stderr.isatty():
-                click.echo(f"{step}…", err=True)
+            if not self._on_terminal:
+                _tell(f"{step}…")
             elif total:
                 self._bar = click.progressbar(length=total, label=step, file=sys.stderr)
         if self._bar:
             self._bar.update(done - self._bar.pos)
-        elif sys.stderr.isatty():
-            click.echo(f"\r{step}… {done or ''}", nl=False, err=True)
+        elif self._on_terminal:
+            _tell(f"\r{step}… {done or ''}", end=False)
 
     def _end_step(self) -> None:
         if self._bar:
             self._bar.render_finish()
-        elif self._step and sys.stderr.isatty():
-            click.echo(err=True)
+        elif self._step and self._on_terminal:
+            _tell("")
         self._bar, self._step = None, ""
+
+
+def _tell(text: str, *, end: bool = True) -> None:
+    # Where it cannot be written, nobody can be told of that either.
+    with suppress(OSError):
+        click.echo(text, nl=end, err=True)
 
 
 def _was_read(report: Report) -> str:

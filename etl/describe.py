@@ -1,19 +1,19 @@
-"""What the schema means, in the forms that others read: Datasette's metadata."""
+"""What the schema means, in the form that others read: Datasette's metadata."""
 
 from etl.schema import TABLES
 
 
-def datasette_tables() -> dict[str, dict[str, object]]:
-    """Datasette's metadata of every table: description, columns, and how it is shown.
+def describe(name: str) -> dict[str, object]:
+    """What a table and its columns hold, as Datasette's metadata of the table has it.
 
-    Returns:
-        What belongs under `tables` of a database in metadata.yml, in the schema's order.
+    Args:
+        name: the table.
+
+    Raises:
+        KeyError: there is no such table.
     """
+    table = {table.name: table for table in TABLES}[name]
     return {
-        table.name: {
-            "description": table.description,
-            "columns": {column.name: column.description for column in table.columns},
-            **table.show,
-        }
-        for table in TABLES
+        "description": table.description,
+        "columns": {column.name: column.description for column in table.columns},
     }

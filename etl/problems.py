@@ -1,25 +1,32 @@
-"""What can be wrong with a page: the kinds, their severity and the wording of the warnings.
+"""What can be wrong with a source: the kinds, their severity and the wording of the warnings.
 
 The kinds are the rows of the README's table of problems, and what `problems.kind` can hold.
 Warnings are worded here because both sides word them: the build that records them and `verify`,
-which works them out again by its own means and expects the same text.
+which works them out again and expects the same text.
 """
 
-import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Literal
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
+
+from etl.spelling import as_json
 
 Severity = Literal["error", "warning"]
 
+MOST_OF_A_KIND = 20
+"""So many problems of one kind in one file are told one by one; of more, how many there are."""
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+MOST_NAMES = 20
+"""So many names are listed in a message."""
+
+
+class Kind(NamedTuple):
     """One kind of problem.
 
     Attributes:
         name: the short fixed word in `problems.kind`.
-        severity: "error" leaves the page out, "warning" loads it.
+        severity: "error" leaves the source out, "warning" loads it.
         meaning: what was found, for a person.
         fix: what that person can do about it.
     """
@@ -32,16 +39,16 @@ class Kind:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """One thing that is wrong with one page; sorts by page and line.
+    """One thing that is wrong with one source; sorts by source and line.
 
     Attributes:
-        page: the page's path, as `pages.path` has it.
-        line: 1-based line in the page's file, or 0 where no line can be named.
+        source: the source's path, as `sources.path` has it.
+        line: 1-based line in the file, or 0 where no line can be named.
         kind: the name of a `Kind`.
         message: what was found and what was expected, in one line.
     """
 
-    page: str
+    source: str
     line: int
     kind: str
     message: str
@@ -52,188 +59,191 @@ class Problem:
         return KINDS[self.kind].severity
 
 
-def _kinds() -> Iterable[Kind]:
-    yield Kind(
+_KINDS = (
+    Kind(
         "unreadable",
         "error",
-        "The file cannot be opened or read.",
-        "Check that it is a file and that you may read it.",
-    )
-    yield Kind(
+        "The file cannot be read, or is a link that leads out of the folder that was named.",
+        "Check that it is a file and that you may read it; name what a link leads to.",
+    ),
+    Kind(
         "too-large",
         "error",
-        "The file, or the YAML in it, is larger than any real page.",
+        "The file, or something in it, is larger than in any real page, or than the site can show.",
         "Check that it is a page; fetch it again.",
-    )
-    yield Kind(
+    ),
+    Kind(
         "encoding",
         "error",
         "The text is not UTF-8, or holds a NUL, another control character or half a character.",
         "Fetch the page again; it was damaged or saved in another encoding.",
-    )
-    yield Kind("empty", "error", "The file holds nothing.", "Fetch the page again.")
-    yield Kind(
+    ),
+    Kind(
+        "empty",
+        "error",
+        "The file holds nothing.",
+        "Fetch the page again.",
+    ),
+    Kind(
         "front-matter",
         "error",
         "The page does not begin with front matter between two `---` lines.",
         "Name pages only; fetch the page again if its end is missing.",
-    )
-    yield Kind(
+    ),
+    Kind(
         "yaml",
         "error",
         "The front matter is not valid YAML, or uses tags, anchors, aliases or deep nesting.",
         "Correct the line, or fetch the page again.",
-    )
-    yield Kind(
+    ),
+    Kind(
         "json",
         "error",
         "`meta` or `spec_details` is not valid JSON, for example because it is cut off.",
         "Fetch the page again.",
-    )
-    yield Kind(
+    ),
+    Kind(
         "duplicate-key",
         "error",
         "A key occurs twice in one object, so one of the two values would be lost.",
         "Remove one of the two.",
-    )
-    yield Kind(
+    ),
+    Kind(
         "missing-key",
         "error",
         "A key that every page has is missing.",
         "Fetch the page again, or ask upstream what became of the key.",
-    )
-    yield Kind(
+    ),
+    Kind(
         "type",
         "error",
         "A value is of another type than it must be; NaN and Infinity are no numbers of bytes.",
         "Correct the value; quote a text that looks like a number.",
-    )
-    yield Kind(
+    ),
+    Kind(
         "old-format",
         "error",
         "The page was generated before pages had `spec_details`; it does not hold the facts.",
         "Have upstream generate it again, or leave it out with `--skip-bad`.",
-    )
-    yield Kind(
+    ),
+    Kind(
         "categories",
         "error",
         "`categories` is not the word `package` followed by the release.",
         "Correct the line.",
-    )
-    yield Kind(
+    ),
+    Kind(
         "release",
         "error",
         "The release is neither `develop`, `develop-YYYY-MM-DD` nor a version such as `v0.23.1`.",
         "Correct the name; a new kind of release needs a new version of this tool.",
-    )
-    yield Kind(
+    ),
+    Kind(
         "name",
         "error",
         "A name is empty or holds a slash, `..` or a control character.",
         "Correct the name.",
-    )
-    yield Kind(
+    ),
+    Kind(
         "hash",
         "error",
         "A hash is not 32 characters of a-z and 2-7.",
         "Correct the hash, or fetch the page again.",
-    )
-    yield Kind(
+    ),
+    Kind(
         "repeated-hash",
         "error",
         "One hash occurs twice on one page, so it is unclear which of the two is right.",
         "Remove one of the two.",
-    )
-    yield Kind(
+    ),
+    Kind(
         "versions",
         "error",
         "`versions` of a spec does not hold exactly one version.",
         "Correct the list.",
-    )
-    yield Kind(
+    ),
+    Kind(
         "variant",
         "error",
         "A variant is not in Spack's syntax: `+name`, `~name`, `name=value` or `name:=value`.",
         "Correct the variant.",
-    )
-    yield Kind(
+    ),
+    Kind(
         "size",
         "error",
         'A size is neither "-" nor a whole number of bytes from 0 to 2^63-1.',
         "Correct the size.",
-    )
-    yield Kind(
+    ),
+    Kind(
         "two-packages",
         "error",
         "A hash of this page belongs to another package on a page that comes first.",
         "Find out which of the two pages is right and remove the other.",
-    )
-    yield Kind(
+    ),
+    Kind(
         "two-pages",
         "error",
         "Another page, which comes first, has the same release and package and differs.",
         "Remove one of the two.",
-    )
-    yield Kind(
+    ),
+    Kind(
         "path-release",
         "warning",
         "The folder names another release than the front matter, which counts.",
         "Move the page, or correct `categories`.",
-    )
-    yield Kind(
+    ),
+    Kind(
         "path-package",
         "warning",
         "The folder names another package than the front matter, which counts.",
         "Move the page, or correct `title`.",
-    )
-    yield Kind(
+    ),
+    Kind(
         "meta",
         "warning",
         "The summary in `meta` disagrees with the specs; the specs count.",
         "None needed; the database holds what the specs say.",
-    )
-    yield Kind(
+    ),
+    Kind(
         "unknown-key",
         "warning",
         "A key that this tool does not know; its values are not in the database.",
         "Ask for a new version of this tool if the key matters to you.",
-    )
-    yield Kind(
+    ),
+    Kind(
         "conflict",
         "warning",
         "Two releases say different things of one hash; the newest release is believed.",
         "None needed; a hash should mean one thing, so tell upstream.",
-    )
-    yield Kind(
+    ),
+    Kind(
+        "tarball",
+        "warning",
+        "The address of a tarball is not one of http or https, so the site does not link to it.",
+        "Correct the address.",
+    ),
+    Kind(
         "repeated-value",
         "warning",
         "A list of a spec names one value twice; it is kept once.",
         "None needed.",
-    )
-    yield Kind(
+    ),
+    Kind(
         "layout",
         "warning",
         "`layout` is not `cache`, so the page may be meant for something else.",
         "None needed if the page looks right.",
-    )
-    yield Kind(
+    ),
+    Kind(
         "body",
         "warning",
         "There is text behind the front matter; it is not read.",
         "None needed; a page's body is empty.",
-    )
+    ),
+)
 
-
-KINDS: Mapping[str, Kind] = {kind.name: kind for kind in _kinds()}
+KINDS: Mapping[str, Kind] = {kind.name: kind for kind in _KINDS}
 """Every kind of problem by its name."""
-
-
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-
-
-def as_json(value: object) -> str:
-    """A value as compact JSON, characters as they are; the spelling of every array we write."""
-    return _encode(value)
 
 
 def path_release(folder: str, release: str) -> str:
@@ -254,9 +264,10 @@ def meta_number(key: str, said: int, found: int) -> str:
 def meta_counts(key: str, said: Mapping[str, int], found: Mapping[str, int]) -> str:
     """Wording of `meta` for counts by name; only the names that differ, absent ones as 0."""
     names = sorted(n for n in {*said, *found} if said.get(n, 0) != found.get(n, 0))
-    left = as_json({n: said.get(n, 0) for n in names})
-    right = as_json({n: found.get(n, 0) for n in names})
-    return f"meta says {key} {left}, spec_details has {right}"
+    first = names[:MOST_NAMES]
+    left = as_json({n: said.get(n, 0) for n in first})
+    right = as_json({n: found.get(n, 0) for n in first})
+    return f"meta says {key} {left}, spec_details has {right}{_more(len(names) - len(first))}"
 
 
 def meta_list(key: str, said: Iterable[str], found: Iterable[str]) -> str:
@@ -264,9 +275,19 @@ def meta_list(key: str, said: Iterable[str], found: Iterable[str]) -> str:
     left, right = set(said), set(found)
     return (
         f"meta lists {len(left)} {key}, spec_details has {len(right)}; "
-        f"only in meta: {as_json(sorted(left - right))}; "
-        f"only in spec_details: {as_json(sorted(right - left))}"
+        f"only in meta: {_names(left - right)}; "
+        f"only in spec_details: {_names(right - left)}"
     )
+
+
+def _names(names: Iterable[str]) -> str:
+    """Names as a JSON array; of many, the first and how many more there are."""
+    in_order = sorted(names)
+    return as_json(in_order[:MOST_NAMES]) + _more(len(in_order) - MOST_NAMES)
+
+
+def _more(number: int) -> str:
+    return f" and {number:,} more" if number > 0 else ""
 
 
 def unknown_key(place: str, key: str, count: int) -> str:
@@ -278,6 +299,46 @@ def unknown_key(place: str, key: str, count: int) -> str:
         count: how often it occurs in all pages of the build.
     """
     return f"{place} has a key nobody knows, {key!r}; in this build: {count}; not loaded"
+
+
+def unknown_keys(count: int) -> str:
+    """Wording of `unknown-key` for the keys of a page beyond those that are named."""
+    return f"{count:,} more keys nobody knows; not loaded"
+
+
+def tarball(spec: str, address: str) -> str:
+    """Wording of `tarball`: the hash and the address that cannot be linked to."""
+    return f"hash {spec}: tarball {address!r} is no http or https address; kept as text"
+
+
+def more_of_a_kind(count: int) -> str:
+    """Wording of any kind for those of it that are not told one by one."""
+    return f"and {count:,} more of this kind"
+
+
+def limited(problems: Iterable[Problem]) -> Iterator[Problem]:
+    """The first problems of each source and kind, and one that says how many more there are.
+
+    One more than these is told as it is, for it takes no more room; so what was limited once
+    stays as it is.
+
+    Args:
+        problems: in any order; of one source or of several.
+    """
+    counts: Counter[tuple[str, str]] = Counter()
+    held: dict[tuple[str, str], Problem] = {}
+    for problem in problems:
+        place = problem.source, problem.kind
+        counts[place] += 1
+        if counts[place] <= MOST_OF_A_KIND:
+            yield problem
+        else:
+            held.setdefault(place, problem)
+    for place, problem in held.items():
+        if (more := counts[place] - MOST_OF_A_KIND) > 1:
+            yield replace(problem, message=more_of_a_kind(more))
+        else:
+            yield problem
 
 
 def conflict(spec: str, column: str, kept: object, newest: str, other: object) -> str:

@@ -6,13 +6,17 @@ the README and the data package are all made from `TABLES`.
 
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 APPLICATION_ID = 0x53504B43
 """`PRAGMA application_id` of this tool's databases ("SPKC"); no other file is overwritten."""
 
-MIRROR = "https://binaries.spack.io/"
-"""Where the releases' build caches are; `releases.mirror` is this and the release's name."""
+MAX_ROW = 250_000
+"""Bytes of the largest row that the site shows, and so of any row that is written.
+
+SQLite is told so where visitors send SQL (https://www.sqlite.org/limits.html): some functions
+take time that grows with the square of a value's length.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,6 @@ class Table:
         indexes: the others that are there for a purpose.
         search: its full-text index.
         rowid: False for a table that is its own primary key index (WITHOUT ROWID).
-        show: what Datasette is told beside the descriptions: sort order, facets, page size.
     """
 
     name: str
@@ -77,7 +80,6 @@ class Table:
     indexes: tuple[Index, ...] = ()
     search: Search | None = None
     rowid: bool = True
-    show: dict[str, object] = field(default_factory=dict)
 
     @property
     def column_names(self) -> tuple[str, ...]:
@@ -101,11 +103,6 @@ PACKAGES = Table(
     ),
     key=("name",),
     search=Search("name", "trigram"),
-    show={
-        "sort": "name",
-        "size": 100,
-        "plugins": {"bitmaps": {"arrays": ["stacks", "releases"]}},
-    },
 )
 
 SPECS = Table(
@@ -115,6 +112,11 @@ SPECS = Table(
         Column("hash", "Spack's DAG hash: 32 characters of a-z and 2-7; identifies the spec."),
         Column("package", "The package.", references="packages"),
         Column("version", "The package's version."),
+        Column(
+            "version_rank",
+            "1 is the package's newest version: sorts versions as versions.",
+            "INTEGER",
+        ),
         Column("compiler", "The compiler as name@version; none for what was built without one."),
         Column("compiler_name", "The compiler's name, for example gcc."),
         Column("compiler_version", "The compiler's version; NULL without a compiler.", null=True),
@@ -126,6 +128,11 @@ SPECS = Table(
         Column("spec", "The spec in one line of Spack's syntax, to read and to copy."),
         Column("stacks", "JSON array: the CI stacks that hold it in any release, sorted."),
         Column("releases", "JSON array: the releases that hold it, newest first."),
+        Column(
+            "newest",
+            "Position of the newest release that holds it: what is current has the lowest.",
+            "INTEGER",
+        ),
     ),
     key=("hash",),
     indexes=(
@@ -145,26 +152,6 @@ SPECS = Table(
         Index(("variants",), "the facet on variants"),
     ),
     search=Search("spec", "unicode61"),
-    show={
-        "label_column": "spec",
-        "facets": [
-            "version",
-            "compiler",
-            "os",
-            "platform",
-            "target",
-            {"array": "stacks"},
-            {"array": "releases"},
-        ],
-        "size": 50,
-        # Of what pages filter by and count: see web/immutable/bitmaps.py.
-        "plugins": {
-            "bitmaps": {
-                "columns": ["package", "version", "compiler", "os", "platform", "target"],
-                "arrays": ["stacks", "releases", "variants"],
-            }
-        },
-    },
 )
 
 STACKS = Table(
@@ -177,7 +164,6 @@ STACKS = Table(
         Column("releases", "JSON array: the releases that have this stack, newest first."),
     ),
     key=("name",),
-    show={"sort_desc": "num_specs", "size": 100},
 )
 
 RELEASES = Table(
@@ -198,7 +184,6 @@ RELEASES = Table(
     ),
     key=("name",),
     indexes=(Index(("position",), "releases in order"),),
-    show={"sort": "position", "size": 200},
 )
 
 SPEC_STACKS = Table(
@@ -215,7 +200,6 @@ SPEC_STACKS = Table(
         Index(("release", "stack"), "a release's stacks"),
     ),
     rowid=False,
-    show={"size": 100},
 )
 
 SPEC_RELEASES = Table(
@@ -229,7 +213,6 @@ SPEC_RELEASES = Table(
     key=("spec", "release"),
     indexes=(Index(("release",), "a release's specs"),),
     rowid=False,
-    show={"size": 100},
 )
 
 VARIANTS = Table(
@@ -243,7 +226,6 @@ VARIANTS = Table(
     ),
     key=("variant",),
     indexes=(Index(("name",), "the values of a variant"),),
-    show={"sort_desc": "num_specs", "size": 100},
 )
 
 SPEC_VARIANTS = Table(
@@ -256,55 +238,70 @@ SPEC_VARIANTS = Table(
     key=("spec", "variant"),
     indexes=(Index(("variant",), "the specs with a variant value"),),
     rowid=False,
-    show={"size": 100},
 )
 
-PAGES = Table(
-    "pages",
+SOURCES = Table(
+    "sources",
     "One row for each page that was read, refused ones included.",
     (
-        Column("path", "Path of the page below the folder that holds the releases."),
+        Column("path", "Path of the source below the folder that holds the releases."),
+        Column("kind", "page: of the build cache website."),
         Column(
             "release",
-            "The release it is of; NULL for a refused page.",
+            "The release it is of; NULL for a refused source.",
             references="releases",
             null=True,
         ),
         Column(
             "package",
-            "The package it is of; NULL for a refused page.",
+            "The package that a page is of; NULL for a refused one.",
             references="packages",
             null=True,
         ),
         Column(
-            "num_specs", "How many specs it lists; NULL for a refused page.", "INTEGER", null=True
+            "stack",
+            "The stack that a build cache's index is of; NULL for a page.",
+            references="stacks",
+            null=True,
+        ),
+        Column("layout", "Layout of a build cache; NULL for a page.", "INTEGER", null=True),
+        Column(
+            "database_version",
+            "Version of a build cache's index; NULL for a page.",
+            null=True,
         ),
         Column(
-            "bytes", "Size of the page in bytes; 0 if it cannot be read or is too large.", "INTEGER"
+            "num_records",
+            "How many records a build cache's index has; NULL for a page.",
+            "INTEGER",
+            null=True,
         ),
-        Column("sha256", "SHA-256 of what was read of the page, 64 hexadecimal digits."),
+        Column(
+            "num_specs", "How many specs it lists; NULL for a refused source.", "INTEGER", null=True
+        ),
+        Column("bytes", "Size of it in bytes; 0 if it cannot be read or is too large.", "INTEGER"),
+        Column("sha256", "SHA-256 of what was read of it, 64 hexadecimal digits."),
     ),
     key=("path",),
     indexes=(
-        Index(("release",), "a release's pages"),
-        Index(("package",), "a package's pages"),
+        Index(("release",), "a release's sources"),
+        Index(("package",), "a package's sources"),
+        Index(("stack",), "a stack's sources"),
     ),
-    show={"sort": "path", "size": 100},
 )
 
 PROBLEMS = Table(
     "problems",
-    "What was wrong in the source: one row for each problem of a page.",
+    "What was wrong in the sources: one row for each problem of one.",
     (
         Column("id", "Number of the problem.", "INTEGER"),
-        Column("page", "The page.", references="pages"),
-        Column("severity", "error: the page was left out; warning: it was loaded."),
+        Column("source", "The source.", references="sources"),
+        Column("severity", "error: the source was left out; warning: it was loaded."),
         Column("kind", "A short fixed word; the README's table of problems explains each."),
         Column("message", "What was found, and what was expected."),
     ),
     key=("id",),
-    indexes=(Index(("page",), "a page's problems"),),
-    show={"sort": "id", "facets": ["severity", "kind"], "label_column": "message", "size": 100},
+    indexes=(Index(("source",), "a source's problems"),),
 )
 
 TARGETS = Table(
@@ -317,7 +314,6 @@ TARGETS = Table(
         Column("num_specs", "How many specs were built for exactly this target.", "INTEGER"),
     ),
     key=("name",),
-    show={"sort_desc": "num_specs", "facets": ["family", "vendor"], "size": 100},
 )
 
 TARGET_COMPATIBILITY = Table(
@@ -334,7 +330,6 @@ TARGET_COMPATIBILITY = Table(
     key=("target", "runs"),
     indexes=(Index(("runs",), "the machines a binary runs on"),),
     rowid=False,
-    show={"size": 100},
 )
 
 TABLES: tuple[Table, ...] = (
@@ -346,7 +341,7 @@ TABLES: tuple[Table, ...] = (
     SPEC_RELEASES,
     VARIANTS,
     SPEC_VARIANTS,
-    PAGES,
+    SOURCES,
     PROBLEMS,
     TARGETS,
     TARGET_COMPATIBILITY,

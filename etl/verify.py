@@ -1,44 +1,51 @@
 """Prove that a database holds every fact of the pages and nothing else.
 
-What the pages say, read by `reread` and not as the build reads them, is worked out anew, spec by
-spec, and compared with every row of every table. The facts wait in a private database on disk,
-where SQLite sorts them by hash, so memory follows neither the pages' number nor their size.
-
-Shared with the build are only definitions: the schema, the order of releases and versions, and
-the wording of warnings.
+The pages are read by the general reader alone, which the build takes only for what is out of the
+ordinary; what they say is then worked out anew, spec by spec, and compared with every row of every
+table. The facts wait in a private database on disk, where SQLite sorts them by hash, so memory
+follows neither the pages' number nor their size.
 """
 
 import json
+import os
 import sqlite3
+import stat
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import lru_cache
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import archspec.cpu
-
-from etl import problems, schema
+from etl import mirrors, problems, schema
+from etl.build import MAX_JOBS, Progress, Request, temporary_folder
+from etl.errors import FailedError, RefusedError
 from etl.order import Release, newest_first, parse_release, releases_newest_first
-from etl.problems import KINDS, as_json
-from etl.reread import File, Page, find_files, read_file, variant_rows
+from etl.problems import KINDS
+from etl.records import Spec
 from etl.schema import Table
+from etl.sources.choice import Choice
+from etl.sources.content import page_of
+from etl.sources.listing import FILE_COLUMNS, ListedFile, list_files
+from etl.sources.pages import general
+from etl.sources.pages.review import review
+from etl.spelling import as_json, spec_text, split_compiler, variant_values
+from etl.targets import all_targets
+from etl.unchanged import tool_fingerprint
+from etl.workers import Workers
 
 Row = tuple[Any, ...]
 
-_PAGES_BETWEEN_REPORTS = 100
-_CLASHES = ("two-pages", "two-packages")
-_ERRORS = [
-    kind.name for kind in KINDS.values() if kind.severity == "error" and kind.name not in _CLASHES
-]
+_FILES_IN_TASK = 64
+_STATISTICS = ("sqlite_stat1", "sqlite_stat4")
 
 _FACTS = """
 CREATE TABLE page (
     id INTEGER PRIMARY KEY, path TEXT, release TEXT, package TEXT, num_specs INTEGER,
-    bytes INTEGER, sha256 TEXT, refused TEXT, reason TEXT, position INTEGER, copy INTEGER
+    bytes INTEGER, sha256 TEXT, line INTEGER, refused INTEGER, position INTEGER, copy INTEGER
 );
 CREATE TABLE entry (
     page INTEGER, line INTEGER, hash TEXT, version TEXT, compiler TEXT, os TEXT, platform TEXT,
@@ -50,65 +57,52 @@ CREATE TABLE spec (hash TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 
 
-class CannotVerify(Exception):  # noqa: N818 (the name says what happened)
-    """The database or the pages cannot be read, so nothing was compared.
-
-    The message is one line for the person who asked.
-    """
-
-
 def verify(
-    database: Path,
-    paths: Sequence[Path],
-    releases: Collection[str] = (),
-    packages: Collection[str] = (),
-    progress: Callable[[int], object] = lambda pages: None,
+    database: Path, request: Request, progress: Progress = lambda step, done, total: None
 ) -> Iterator[str]:
     """Compare a database with the pages it came from.
 
-    A refused page is accepted only where `problems` has an error for it and it is found bad here
-    too; what the error's message says is not compared.
-
     Args:
         database: the file that a build wrote; it is only read.
-        paths: the pages, and folders to search for them, that the build was given.
-        releases: the releases that the build was restricted to, if any.
-        packages: the packages that the build was restricted to, if any.
-        progress: called now and then with the number of pages read so far.
+        request: what the build was asked to read.
+        progress: told of each step.
 
     Yields:
         One line for each difference: table, key, column, what the pages say and what the database
         says. Nothing at all if the database is proved right.
 
     Raises:
-        CannotVerify: the database is not readable, not of this tool or lacks a table or column,
-            or one of the paths does not exist.
+        FailedError: the database is not readable, not of this tool or lacks a table or column.
+        WrongUseError: a path is missing or holds no pages, or nothing of a release or package
+            that was asked for.
     """
     try:
         with closing(_open(database)) as db:
             yield from _check_definitions(db)
             yield from _check_file(db)
-            files = map(read_file, find_files(paths))
-            _keep_files(db, _select_files(files, releases, packages), progress)
-            _name_pages(db)
+            _read_pages(db, request, progress)
             _judge(db)
-            totals = _Totals()
+            totals = _Totals(_positions(db))
             yield from _check_specs(db, totals)
             for table, rows in totals.rows(db):
                 yield from _compare(table, rows, db.execute(_select(table)))
-            yield from _check_pages(db)
+            yield from _check_ranks(db, totals)
+            yield from _check_sources(db)
             yield from _check_problems(db)
             yield from _check_search(db)
     except sqlite3.Error as error:
-        raise CannotVerify(f"{database}: {error}") from error
-    except OSError as error:
-        raise CannotVerify(f"{error.filename}: {error.strerror}") from error
+        raise FailedError(f"{database}: {error}") from error
 
 
 def _open(database: Path) -> sqlite3.Connection:
     """A private database on disk, with the one to verify attached, read-only, as `built`."""
     # The system's reason why not says more than SQLite's.
-    database.open("rb").close()
+    try:
+        if not stat.S_ISREG(database.stat().st_mode):
+            raise FailedError(f"{database}: not a file; name the database to verify")
+        database.open("rb").close()
+    except OSError as error:
+        raise FailedError(f"{database}: {error.strerror}") from None
     db = sqlite3.connect("", uri=True, isolation_level=None)
     try:
         db.execute("PRAGMA journal_mode = OFF")
@@ -126,11 +120,11 @@ def _open(database: Path) -> sqlite3.Connection:
 
 def _require_ours(db: sqlite3.Connection, database: Path) -> None:
     if db.execute("PRAGMA built.application_id").fetchone()[0] != schema.APPLICATION_ID:
-        raise CannotVerify(f"{database}: not a database that this tool made")
+        raise FailedError(f"{database}: not a database that this tool made")
     for table in schema.TABLES:
         found = {name for _, name, *_ in db.execute(f"PRAGMA built.table_info({table.name})")}
         if missing := [name for name in table.column_names if name not in found]:
-            raise CannotVerify(f"{database}: table {table.name} lacks {', '.join(missing)}")
+            raise FailedError(f"{database}: table {table.name} lacks {', '.join(missing)}")
 
 
 def _check_definitions(db: sqlite3.Connection) -> Iterator[str]:
@@ -153,43 +147,59 @@ def _definitions(db: sqlite3.Connection, name: str) -> dict[str, str]:
     """Name → table and SQL of everything but what ANALYZE adds."""
     rows = db.execute(
         "SELECT name, type || ' of ' || tbl_name || ': ' || coalesce(sql, '')"
-        f" FROM {name}.sqlite_master WHERE name NOT LIKE 'sqlite_stat%'"
+        f" FROM {name}.sqlite_master WHERE name NOT IN {_STATISTICS}"
     )
     return {name: " ".join(definition.split()) for name, definition in rows}
 
 
 def _check_file(db: sqlite3.Connection) -> Iterator[str]:
+    if db.execute("PRAGMA built.user_version").fetchone()[0] != tool_fingerprint():
+        yield "user_version: another version of this tool made the database, or of a library of it"
     for (found,) in db.execute("PRAGMA built.integrity_check"):
         if found != "ok":
             yield f"integrity: {found}"
     for table, rowid, parent, _ in db.execute("PRAGMA built.foreign_key_check"):
         where = "" if rowid is None else f" row {rowid}"
         yield f"foreign key: {table}{where} refers to a row that {parent} does not have"
+    yield from _check_statistics(db)
+
+
+def _check_statistics(db: sqlite3.Connection) -> Iterator[str]:
+    """SQLite plans its queries by them: each index must be there, with its number of rows."""
+    rows = db.execute("SELECT tbl, idx, stat FROM built.sqlite_stat1")
+    found = {(table, index): str(stat).partition(" ")[0] for table, index, stat in rows}
+    for table in schema.TABLES:
+        (count,) = db.execute(f"SELECT count(*) FROM built.{table.name}").fetchone()
+        indexes = db.execute(f"PRAGMA built.index_list({table.name})").fetchall()
+        for _, index, _, origin, _ in indexes if count else ():
+            # The key of a table WITHOUT ROWID goes by the table's name.
+            name = table.name if origin == "pk" and not table.rowid else index
+            said = found.get((table.name, name), "nothing")
+            if said != str(count):
+                yield f"statistics of {name}: expected {count} rows, database says {said}"
 
 
 def _check_search(db: sqlite3.Connection) -> Iterator[str]:
-    """FTS5's own check, which compares the words of each row with the index.
-
-    The check is an INSERT, which a read-only database refuses, so it runs on a copy of the index.
-    """
+    """Compare each search index, to the byte, with one that is made anew from the same rows."""
     for table in schema.TABLES:
         if table.search is None:
             continue
         index, column = f"{table.name}_fts", table.search.column
         db.execute(
-            f"CREATE TEMP VIEW {table.name} AS SELECT rowid, {column} FROM built.{table.name}"
+            f"CREATE VIRTUAL TABLE temp.{index} USING fts5"
+            f"({column}, tokenize='{table.search.tokenize}', content='')"
         )
         db.execute(
-            f"CREATE VIRTUAL TABLE temp.{index} USING fts5"
-            f"({column}, tokenize='{table.search.tokenize}', content='{table.name}')"
+            f"INSERT INTO temp.{index} (rowid, {column})"
+            f" SELECT rowid, {column} FROM built.{table.name}"
         )
         for part in ("data", "idx", "docsize", "config"):
-            db.execute(f"DELETE FROM temp.{index}_{part}")
-            db.execute(f"INSERT INTO temp.{index}_{part} SELECT * FROM built.{index}_{part}")
-        try:
-            db.execute(f"INSERT INTO temp.{index}({index}, rank) VALUES ('integrity-check', 1)")
-        except sqlite3.DatabaseError:
-            yield f"{index}: the search index does not match {table.name}.{column}"
+            made, found = (f"SELECT * FROM {where}.{index}_{part}" for where in ("temp", "built"))
+            if db.execute(
+                f"SELECT 1 FROM ({made} EXCEPT {found}) UNION ALL"
+                f" SELECT 1 FROM ({found} EXCEPT {made}) LIMIT 1"
+            ).fetchone():
+                yield f"{index}_{part}: the search index is not that of {table.name}.{column}"
 
 
 def _select(table: Table, condition: str = "") -> str:
@@ -225,109 +235,137 @@ def _shown(values: Row) -> str:
     )
 
 
-def _select_files(
-    files: Iterable[File], releases: Collection[str], packages: Collection[str]
-) -> Iterator[File]:
-    """The files of these releases and packages; a bad page is of those that its folders name."""
-    for file in files:
-        release, package = file.folders
-        if isinstance(file.page, Page):
-            release, package = file.page.release, file.page.package
-        if (not releases or release in releases) and (not packages or package in packages):
-            yield file
+class _Task(NamedTuple):
+    """Files to read, as rows of `files`."""
+
+    files: Sequence[Row]
+    choice: Choice
 
 
-def _keep_files(
-    db: sqlite3.Connection, files: Iterable[File], progress: Callable[[int], object]
-) -> None:
-    number = 0
-    for number, file in enumerate(files, start=1):
-        if isinstance(file.page, Page):
-            _keep_page(db, number, file, file.page)
-        else:
-            db.execute(
-                "INSERT INTO page (id, path, bytes, sha256, refused, reason)"
-                " VALUES (?, ?, ?, ?, 'bad', ?)",
-                [number, file.path, file.bytes, file.sha256, str(file.page)],
-            )
-        if number % _PAGES_BETWEEN_REPORTS == 0:
-            progress(number)
-    progress(number)
+class _Reading(NamedTuple):
+    """What is said by one page, or why it is bad, as rows of the private database without ids."""
+
+    page: Row
+    entries: Sequence[Row] = ()
+    remarks: Sequence[Row] = ()
+    unknown: Sequence[Row] = ()
 
 
-def _keep_page(db: sqlite3.Connection, number: int, file: File, page: Page) -> None:
-    db.execute(
-        "INSERT INTO page (id, path, release, package, num_specs, bytes, sha256)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+def _read_pages(db: sqlite3.Connection, request: Request, progress: Progress) -> None:
+    with (
+        temporary_folder() as folder,
+        Workers(min(os.cpu_count() or 1, MAX_JOBS)) as workers,
+    ):
+        done = 0
+        for count in list_files(folder, request.paths, request.choice, workers):
+            done += count
+            progress("Finding pages", done, 0)
+        total, done = done, 0
+        for read, readings in workers.run(_read_files, _tasks(folder, request.choice)):
+            _keep(db, readings)
+            done += read
+            progress("Reading pages", done, total)
+    names = [row[:2] for row in db.execute("SELECT release, package FROM page")]
+    request.choice.check({release for release, _ in names}, {package for _, package in names})
+
+
+def _tasks(folder: Path, choice: Choice) -> Iterator[_Task]:
+    with closing(sqlite3.connect(folder / "files.db")) as files:
+        rows = files.execute(f"SELECT {FILE_COLUMNS} FROM files ORDER BY path")
+        while part := rows.fetchmany(_FILES_IN_TASK):
+            yield _Task(part, choice)
+
+
+def _read_files(task: _Task) -> tuple[int, list[_Reading]]:
+    readings = (_reading(ListedFile(*row), task.choice) for row in task.files)
+    return len(task.files), [reading for reading in readings if reading]
+
+
+def _reading(file: ListedFile, choice: Choice) -> _Reading | None:
+    content = file.read()
+    facts = (len(content.data), content.sha256)
+    try:
+        page = page_of(content, general.read_page)
+    except RefusedError as error:
+        names = file.names_to_choose_by()
+        if not choice.includes(*names):
+            return None
+        return _Reading((file.path, *names, None, *facts, 0, 1), remarks=error.refusals)
+    if not choice.includes(page.release, page.package):
+        return None
+    return _Reading(
+        (file.path, page.release, page.package, len(page.specs), *facts, page.specs_line, 0),
+        [(page.specs_line, *_entry(spec)) for spec in page.specs],
         [
-            number,
-            file.path,
-            page.release,
-            page.package,
-            len(page.entries),
-            file.bytes,
-            file.sha256,
+            (found.line, found.kind, found.message)
+            for found in review(file.path, page, in_layout=file.in_layout)
         ],
-    )
-    db.executemany(
-        "INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [(number, page.specs_line, *entry) for entry in page.entries],
-    )
-    db.executemany(
-        "INSERT INTO remark VALUES (?, ?, ?, ?)",
-        [(number, *remark) for remark in (*page.remarks, *_misplaced(file.folders, page))],
-    )
-    db.executemany(
-        "INSERT INTO unknown VALUES (?, ?, ?, ?)",
-        [(number, *key, count) for key, count in page.unknown.items()],
+        [(*key, count) for key, count in page.unknown.items()],
     )
 
 
-def _misplaced(folders: tuple[str, str], page: Page) -> Iterator[tuple[int, str, str]]:
-    release, package = folders
-    if release not in ("", page.release):
-        yield 0, "path-release", problems.path_release(release, page.release)
-    if package not in ("", page.package):
-        yield 0, "path-package", problems.path_package(package, page.package)
+def _entry(spec: Spec) -> Row:
+    facts = spec.facts
+    system = (facts.os, facts.platform, facts.target)
+    stacks = as_json(spec.stacks.names)
+    return (
+        spec.hash,
+        *(facts.version, facts.compiler, *system),
+        *(facts.variants.json, facts.size, stacks, spec.tarball),
+    )
 
 
-def _name_pages(db: sqlite3.Connection) -> None:
-    """Copies with one path are one page; other contents under one path are numbered."""
-    db.execute("DELETE FROM page WHERE id NOT IN (SELECT min(id) FROM page GROUP BY path, sha256)")
-    same_path = db.execute(
-        "SELECT path, id FROM page WHERE path IN"
-        " (SELECT path FROM page GROUP BY path HAVING count(*) > 1) ORDER BY path, sha256"
-    ).fetchall()
-    for path, pages in groupby(same_path, key=itemgetter(0)):
-        for number, (_, page) in enumerate(pages, start=1):
-            if number > 1:
-                db.execute("UPDATE page SET path = ? WHERE id = ?", [f"{path} ({number})", page])
+def _keep(db: sqlite3.Connection, readings: Iterable[_Reading]) -> None:
+    for reading in readings:
+        page = db.execute(
+            "INSERT INTO page (path, release, package, num_specs, bytes, sha256, line, refused)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            reading.page,
+        ).lastrowid
+        for table, rows in (
+            ("entry", reading.entries),
+            ("remark", reading.remarks),
+            ("unknown", reading.unknown),
+        ):
+            if rows:
+                marks = ", ".join("?" * (len(rows[0]) + 1))
+                db.executemany(
+                    f"INSERT INTO {table} VALUES ({marks})", [(page, *row) for row in rows]
+                )
 
 
 def _judge(db: sqlite3.Connection) -> None:
     """Go through the good pages, newest release first, then by path: the first one wins."""
     shared = _shared_hashes(db)
-    owners: dict[str, str] = {}
-    verdicts: list[tuple[str | None, int, bool, int]] = []
-    good = "SELECT release, id, package, sha256 FROM page WHERE refused IS NULL"
+    owners: dict[str, tuple[str, str]] = {}
+    verdicts: list[tuple[bool, int, bool, int]] = []
+    remarks: list[Row] = []
+    good = "SELECT release, id, path, package, sha256, line FROM page WHERE NOT refused"
     releases = {release for release, *_ in db.execute(good)}
     for release in releases_newest_first(releases):
-        accepted: dict[str, str] = {}
+        accepted: dict[str, tuple[str, str]] = {}
         in_order = db.execute(f"{good} AND release = ? ORDER BY path", [release])
-        for _, page, package, sha256 in in_order:
-            refused = None
-            if accepted.get(package, sha256) != sha256:
-                refused = "two-pages"
-            elif any(owners.get(spec, package) != package for spec in shared.get(page, ())):
-                refused = "two-packages"
+        for _, page, path, package, sha256, line in in_order:
+            first, same = accepted.get(package, (path, sha256))
+            hashes = sorted(shared.get(page, ()))
+            other = next((h for h in hashes if owners.get(h, (package,))[0] != package), None)
+            if same != sha256:
+                twin = f"{first} is another page of {package} in {release}"
+                remarks.append((page, line, "two-pages", twin))
+            elif other:
+                owner = f"hash {other} is of package {owners[other][0]} in {owners[other][1]}"
+                remarks.append((page, line, "two-packages", owner))
+            else:
+                owners.update(dict.fromkeys(hashes, (package, path)))
+            refused = bool(other) or same != sha256
             verdicts.append((refused, len(verdicts), package in accepted, page))
-            if refused is None:
-                accepted[package] = sha256
-                owners.update(dict.fromkeys(shared.get(page, ()), package))
+            if not refused:
+                accepted.setdefault(package, (path, sha256))
+    db.executemany("UPDATE page SET refused = ?, position = ?, copy = ? WHERE id = ?", verdicts)
     db.executemany(
-        "UPDATE page SET refused = ?1, reason = ?1, position = ?2, copy = ?3 WHERE id = ?4",
-        verdicts,
+        "DELETE FROM remark WHERE page = ?", [(page,) for refused, *_, page in verdicts if refused]
     )
+    db.executemany("INSERT INTO remark VALUES (?, ?, ?, ?)", remarks)
 
 
 def _shared_hashes(db: sqlite3.Connection) -> Mapping[int, Sequence[str]]:
@@ -343,10 +381,10 @@ def _shared_hashes(db: sqlite3.Connection) -> Mapping[int, Sequence[str]]:
 
 
 _LISTINGS = """
-SELECT entry.hash, page.package, page.release, page.id AS page, line, version, compiler, os,
+SELECT entry.hash, page.package, page.release, page.id AS page, entry.line, version, compiler, os,
     platform, target, variants, size, stacks, tarball
 FROM entry JOIN page ON page.id = entry.page
-WHERE page.refused IS NULL AND NOT page.copy
+WHERE NOT page.refused AND NOT page.copy
 ORDER BY entry.hash, page.position
 """
 
@@ -374,15 +412,29 @@ _MERGED = slice(_Listing._fields.index("version"), _Listing._fields.index("stack
 _UNKNOWN = {("compiler", "none"), ("size", None)}
 
 
+def _positions(db: sqlite3.Connection) -> dict[str, int]:
+    """The position of each release of an accepted page."""
+    releases = db.execute("SELECT DISTINCT release FROM page WHERE NOT refused")
+    in_order = releases_newest_first(release for (release,) in releases)
+    return {release: position for position, release in enumerate(in_order, start=1)}
+
+
+# The rank of a version is known only when all specs of its package are.
+_SPECS = replace(
+    schema.SPECS,
+    columns=tuple(column for column in schema.SPECS.columns if column.name != "version_rank"),
+)
+
+
 def _check_specs(db: sqlite3.Connection, totals: "_Totals") -> Iterator[str]:
     """Compare, spec by spec, the four tables that tell of specs; add up what the others need."""
-    tables = (schema.SPECS, schema.SPEC_STACKS, schema.SPEC_RELEASES, schema.SPEC_VARIANTS)
+    tables = (_SPECS, schema.SPEC_STACKS, schema.SPEC_RELEASES, schema.SPEC_VARIANTS)
     queries = [_select(table, f"WHERE {table.key[0]} = ?") for table in tables]
     for spec, group in groupby(db.execute(_LISTINGS), key=itemgetter(0)):
         listings = [_Listing(*row) for row in group]
         kept = _merge(db, listings)
         db.execute("INSERT INTO spec VALUES (?)", [spec])
-        rows = _spec_rows(kept, listings)
+        rows = _spec_rows(kept, listings, totals.positions)
         totals.add(kept, rows)
         for table, query, expected in zip(tables, queries, rows, strict=True):
             yield from _compare(table, expected, db.execute(query, [spec]))
@@ -423,29 +475,27 @@ def _plain(column: str, value: Any) -> object:
     return _values(value) if column == "variants" else value
 
 
-def _spec_rows(kept: _Listing, listings: Sequence[_Listing]) -> tuple[Collection[Row], ...]:
+def _spec_rows(
+    kept: _Listing, listings: Sequence[_Listing], positions: Mapping[str, int]
+) -> tuple[Collection[Row], ...]:
     """The rows of a spec in `specs`, `spec_stacks`, `spec_releases` and `spec_variants`."""
     stacks = {(kept.hash, stack, one.release) for one in listings for stack in _values(one.stacks)}
-    name, _, version = kept.compiler.partition("@")
-    text = [f"{kept.package}@{kept.version}", *_values(kept.variants)]
-    text.append(f"arch={kept.platform}-{kept.os}-{kept.target}")
-    if kept.compiler != "none":
-        text.append(f"%{kept.compiler}")
+    system = (kept.platform, kept.os, kept.target)
     row = (
         kept.hash,
         kept.package,
         kept.version,
         kept.compiler,
-        name,
-        version or None,
+        *split_compiler(kept.compiler),
         kept.os,
         kept.platform,
         kept.target,
         kept.variants,
         kept.size,
-        " ".join(text),
+        spec_text(kept.package, kept.version, _values(kept.variants), system, kept.compiler),
         as_json(sorted({stack for _, stack, _ in stacks})),
         as_json([one.release for one in listings]),
+        positions[listings[0].release],
     )
     return (
         [row],
@@ -463,13 +513,14 @@ def _values(listed: str) -> tuple[str, ...]:
 @lru_cache(maxsize=8192)
 def _variant_values(listed: str) -> frozenset[tuple[str, str, str]]:
     """The rows of `variants` that a list in `specs.variants` stands for."""
-    return frozenset(row for variant in _values(listed) for row in variant_rows(variant))
+    return frozenset(row for variant in _values(listed) for row in variant_values(variant))
 
 
 class _Totals:
     """Adds up, spec by spec, what the tables hold that are not about single specs."""
 
-    def __init__(self) -> None:
+    def __init__(self, positions: Mapping[str, int]) -> None:
+        self.positions = positions
         self._packages: dict[str, tuple[set[str], ...]] = defaultdict(
             lambda: tuple(set() for _ in range(6))
         )
@@ -504,17 +555,20 @@ class _Totals:
         """The rows of each table that follows from the specs and the accepted pages."""
         releases: dict[str, list[str]] = defaultdict(list)
         for package, release in db.execute(
-            "SELECT DISTINCT package, release FROM page WHERE refused IS NULL"
+            "SELECT DISTINCT package, release FROM page WHERE NOT refused"
         ):
             releases[package].append(release)
         yield schema.PACKAGES, [self._package(*one) for one in releases.items()]
         yield schema.STACKS, [self._stack(name) for name in self._specs["stacks"]]
-        names = {name for listed in releases.values() for name in listed}
-        in_order = filter(None, map(parse_release, releases_newest_first(names)))
-        rows = [self._release(release, n) for n, release in enumerate(in_order, start=1)]
-        yield schema.RELEASES, rows
+        early = _tarballs_in_releases(db)
+        yield schema.RELEASES, [self._release(name, early[name]) for name in self.positions]
         yield schema.VARIANTS, [(*variant, specs) for variant, specs in self._variants.items()]
         yield from _target_rows(self._specs["targets"])
+
+    def versions(self) -> Iterator[tuple[str, list[str]]]:
+        """Each package and its versions, newest first."""
+        for package, (versions, *_) in self._packages.items():
+            yield package, newest_first(versions)
 
     def _package(self, name: str, releases: Collection[str]) -> Row:
         versions, *others = self._packages[name]
@@ -530,96 +584,86 @@ class _Totals:
         releases = as_json(releases_newest_first(self._stack_releases[name]))
         return name, len(self._stack_packages[name]), self._specs["stacks"][name], releases
 
-    def _release(self, release: Release, position: int) -> Row:
-        name = release.name
-        packages, specs = len(self._release_packages[name]), self._specs["releases"][name]
-        return name, release.kind, release.date, position, packages, specs, schema.MIRROR + name
+    def _release(self, name: str, tarballs: tuple[int, int]) -> Row:
+        release = parse_release(name) or Release(name, "version", None)
+        return (
+            name,
+            release.kind,
+            release.date,
+            self.positions[name],
+            len(self._release_packages[name]),
+            self._specs["releases"][name],
+            mirrors.mirror(name, *tarballs),
+        )
+
+
+def _tarballs_in_releases(db: sqlite3.Connection) -> Mapping[str, tuple[int, int]]:
+    """For each release, how many tarballs are in each of the two places of its mirror."""
+    found: dict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
+    for release, tarball in db.execute(
+        "SELECT release, tarball FROM entry JOIN page ON page.id = entry.page"
+        " WHERE tarball IS NOT NULL AND NOT refused AND NOT copy"
+    ):
+        early, plain = found[release]
+        more = mirrors.count_tarballs(release, [tarball])
+        found[release] = early + more[0], plain + more[1]
+    return found
 
 
 def _target_rows(specs: Mapping[str, int]) -> Iterator[tuple[Table, Collection[Row]]]:
-    known = archspec.cpu.TARGETS
-    names = {*specs, *known}
-    targets, compatible = [], []
-    for name in names:
-        target = known.get(name)
-        vendor, family = (target.vendor, str(target.family)) if target else (None, None)
-        targets.append((name, vendor, family, specs.get(name, 0)))
-        runs = {name, *(str(one) for one in target.ancestors)} if target else {name}
-        compatible += [(name, other) for other in runs]
-    yield schema.TARGETS, targets
-    yield schema.TARGET_COMPATIBILITY, compatible
+    targets = all_targets(specs)
+    counted = [(one.name, one.vendor, one.family, specs.get(one.name, 0)) for one in targets]
+    yield schema.TARGETS, counted
+    yield schema.TARGET_COMPATIBILITY, [(one.name, runs) for one in targets for runs in one.runs]
 
 
-def _check_pages(db: sqlite3.Connection) -> Iterator[str]:
+def _check_ranks(db: sqlite3.Connection, totals: _Totals) -> Iterator[str]:
+    db.execute("CREATE TABLE rank (package, version, rank, PRIMARY KEY (package, version))")
+    for package, versions in totals.versions():
+        db.executemany(
+            "INSERT INTO rank VALUES (?, ?, ?)",
+            [(package, version, rank) for rank, version in enumerate(versions, start=1)],
+        )
+    for spec, has, rank in db.execute(
+        "SELECT hash, version_rank, rank FROM built.specs LEFT JOIN rank USING (package, version)"
+        " WHERE version_rank IS NOT rank"
+    ):
+        yield f"specs {spec}, version_rank: pages say {rank}, database says {has}"
+
+
+def _check_sources(db: sqlite3.Connection) -> Iterator[str]:
     expected = (
-        "SELECT path, iif(refused IS NULL, release, NULL), iif(refused IS NULL, package, NULL),"
-        " iif(refused IS NULL, num_specs, NULL), bytes, sha256 FROM page"
+        "SELECT path, 'page', iif(refused, NULL, release), iif(refused, NULL, package), NULL,"
+        " NULL, NULL, NULL, iif(refused, NULL, num_specs), bytes, sha256 FROM page"
     )
-    found = _select(schema.PAGES)
-    # Only what differs is taken out of SQLite: there are many pages.
-    missing = db.execute(f"{expected} EXCEPT {found}").fetchall()
-    yield from _compare(schema.PAGES, missing, db.execute(f"{found} EXCEPT {expected}"))
+    yield from _compare_queries(db, schema.SOURCES, expected)
+
+
+def _compare_queries(db: sqlite3.Connection, table: Table, expected: str) -> Iterator[str]:
+    """Compare a table with the rows of a query; only what differs is taken out of SQLite."""
+    found = _select(table)
+    missing = db.execute(f"SELECT * FROM ({expected}) EXCEPT {found}").fetchall()
+    yield from _compare(table, missing, db.execute(f"{found} EXCEPT SELECT * FROM ({expected})"))
 
 
 def _check_problems(db: sqlite3.Connection) -> Iterator[str]:
-    """Warnings exactly; of a refused page that there is an error."""
-    db.execute("CREATE TABLE expected (page TEXT, line INTEGER, kind TEXT, message TEXT)")
+    db.execute("CREATE TABLE expected (path TEXT, line INTEGER, kind TEXT, message TEXT)")
     db.execute(
-        "INSERT INTO expected SELECT path, line, kind, message FROM remark"
+        "INSERT INTO expected SELECT path, remark.line, kind, message FROM remark"
         " JOIN page ON page.id = remark.page"
-        " WHERE refused IS NULL AND (NOT copy OR kind LIKE 'path-%')"
+        " WHERE refused OR NOT copy OR kind LIKE 'path-%'"
     )
     db.create_function("unknown_key", 3, problems.unknown_key)
     db.execute(
         "INSERT INTO expected"
         " SELECT min(path), 0, 'unknown-key', unknown_key(place, key, sum(count))"
         " FROM unknown JOIN page ON page.id = unknown.page"
-        " WHERE refused IS NULL AND NOT copy GROUP BY place, key"
+        " WHERE NOT refused AND NOT copy GROUP BY place, key"
     )
-    yield from _check_problem_rows(db)
-    for page, kind, message in db.execute(
-        "SELECT page, kind, message FROM expected EXCEPT"
-        " SELECT page, kind, message FROM built.problems"
-    ):
-        yield f"problems of page {page}: missing in the database; pages say {kind}: {message}"
-    for page, reason in db.execute(
-        "SELECT path, reason FROM page WHERE refused IS NOT NULL AND path NOT IN"
-        " (SELECT page FROM built.problems WHERE severity = 'error')"
-    ):
-        yield f"problems of page {page}: the page is bad ({reason}), but no error says so"
-
-
-def _check_problem_rows(db: sqlite3.Connection) -> Iterator[str]:
-    last: Row = ()
-    numbers_right = True
-    rows = db.execute(
-        "SELECT has.id, has.page, has.severity, has.kind, has.message, refused, line"
-        " FROM built.problems AS has LEFT JOIN page ON page.path = has.page"
-        " LEFT JOIN expected ON expected.page = has.page AND expected.kind = has.kind"
-        " AND expected.message = has.message ORDER BY has.id"
+    db.create_function("severity", 1, lambda kind: KINDS[kind].severity)
+    yield from _compare_queries(
+        db,
+        schema.PROBLEMS,
+        "SELECT row_number() OVER (ORDER BY path, line, kind, message), path, severity(kind), kind,"
+        " message FROM expected",
     )
-    for number, (key, page, severity, kind, message, refused, line) in enumerate(rows, start=1):
-        name = f"problems {key!r}"
-        if key != number and numbers_right:
-            numbers_right = False
-            yield f"{name}, id: expected {number}; the numbers run from 1 without gaps"
-        if refused is None and line is None:
-            yield f"{name}: in the database, but no page says so: {_shown((page, kind, message))}"
-            continue
-        kinds = _kinds_of(refused, kind)
-        if kind not in kinds:
-            yield f"{name}, kind: pages say {' or '.join(kinds)}, database says {kind!r}"
-        right = "error" if refused else KINDS[kind].severity
-        if severity != right:
-            yield f"{name}, severity: pages say {right!r}, database says {severity!r}"
-        place = (page,) if refused else (page, line, kind, message)
-        if place < last or (place == last and not refused):
-            yield f"{name}: out of order, or twice"
-        last = place
-
-
-def _kinds_of(refused: str | None, kind: str) -> Collection[str]:
-    """The kinds a problem may be of: any error, where the page itself is bad."""
-    if refused is None:
-        return [kind]
-    return _ERRORS if refused == "bad" else [refused]

@@ -14,16 +14,14 @@ from multiprocessing import get_context, parent_process
 from types import TracebackType
 from typing import Self, TypeVar
 
+from etl.errors import WorkerDiedError
+
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 
 TASKS_WORTH_PROCESSES = 8
 """Fewer tasks than this are done before other processes have even started."""
-
-
-class WorkerDiedError(Exception):
-    """A process was ended from outside, for example because the machine's memory ran out."""
 
 
 class Workers:

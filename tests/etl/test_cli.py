@@ -1,5 +1,6 @@
 """The command line: what it says, when it stops, with which status."""
 
+import os
 import re
 import shutil
 import sqlite3
@@ -84,7 +85,10 @@ def test_only_some_packages_and_releases(run: Run) -> None:
     write_specs(Path("pages"), "v0.23.1", "zlib", spec("b"))
     write_specs(Path("pages"), "v0.23.1", "xz", spec("c"))
     run("build", "a.db", "pages", "-r", "v0.23.1", "-p", "zlib", "-p", "xz")
-    assert query("SELECT path FROM pages") == [("v0.23.1/xz/specs.md",), ("v0.23.1/zlib/specs.md",)]
+    assert query("SELECT path FROM sources") == [
+        ("v0.23.1/xz/specs.md",),
+        ("v0.23.1/zlib/specs.md",),
+    ]
     run("build", "a.db", "pages", "-p", "zlib")
     assert query("SELECT hash FROM specs") == [(dag_hash("a"),), (dag_hash("b"),)]
     result = run("build", "a.db", "pages", "-r", "v9", "-r", "develop")
@@ -118,7 +122,7 @@ def test_skip_bad_leaves_them_out_and_lists_them(run: Run) -> None:
     result = run("build", "a.db", "pages", "--skip-bad")
     assert result.exit_code == 0
     assert "1 package, 1 spec, 1 release, 0 warnings, left 1 bad page out; wrote" in result.stdout
-    assert query("SELECT id, page, severity, kind, message FROM problems") == [
+    assert query("SELECT id, source, severity, kind, message FROM problems") == [
         (
             1,
             "develop/b/specs.md",
@@ -127,7 +131,7 @@ def test_skip_bad_leaves_them_out_and_lists_them(run: Run) -> None:
             "found 'oops', expected --- as the first line",
         )
     ]
-    assert query("SELECT path, release, package, num_specs, bytes FROM pages") == [
+    assert query("SELECT path, release, package, num_specs, bytes FROM sources") == [
         ("develop/a/specs.md", "develop", "a", 1, len(page("a", "develop", [spec("a")]))),
         ("develop/b/specs.md", None, None, None, 4),
     ]
@@ -164,14 +168,14 @@ def test_a_page_named_by_itself(run: Run) -> None:
     Path("one.txt").write_text(page("zlib", "v0.18", [spec("a")]))
     Path("bad.md").write_text("# Notes\n")
     assert run("build", "a.db", "one.txt").exit_code == 0
-    assert query("SELECT path FROM pages") == [("v0.18/zlib/one.txt",)]
+    assert query("SELECT path FROM sources") == [("v0.18/zlib/one.txt",)]
     result = run("build", "a.db", "one.txt", "bad.md")
     assert result.exit_code == 1
     assert "bad.md:1: found '# Notes', expected --- as the first line [front-matter]" in (
         result.stderr
     )
     assert run("build", "a.db", "one.txt", "bad.md", "--skip-bad").exit_code == 0
-    assert query("SELECT path FROM pages") == [("bad.md",), ("v0.18/zlib/one.txt",)]
+    assert query("SELECT path FROM sources") == [("bad.md",), ("v0.18/zlib/one.txt",)]
 
 
 @pytest.mark.parametrize(
@@ -180,16 +184,73 @@ def test_a_page_named_by_itself(run: Run) -> None:
         ("missing", "missing: No such file or directory"),
         ("empty", "empty: no pages here; expected <release>/<package>/specs.md below it"),
         ("/dev/null", "/dev/null: neither a page nor a folder"),
+        ("pipe", "pipe: neither a page nor a folder"),
     ],
 )
-@pytest.mark.parametrize("command", [("build", "a.db"), ("check",)])
+@pytest.mark.parametrize("command", [("build", "b.db"), ("check",), ("verify", "a.db")])
 def test_a_path_without_pages_is_wrong_use(
-    run: Run, command: tuple[str, ...], path: str, message: str
+    run: Run, real_database: Path, command: tuple[str, ...], path: str, message: str
 ) -> None:
     Path("empty").mkdir()
+    Path("a.db").symlink_to(real_database)
+    os.mkfifo("pipe")
     result = run(*command, path)
     assert (result.exit_code, result.output.split("Error: ")[1]) == (2, f"{message}\n")
-    assert not Path("a.db").exists()
+    assert not Path("b.db").exists()
+
+
+@pytest.mark.parametrize("command", [("build", "b.db"), ("check",), ("verify", "a.db")])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("-r", "nope"), "no page of release nope in these paths"),
+        (("-p", "nope"), "no page of package nope in these paths"),
+        (
+            ("-r", "develop", "-r", "no", "-r", "never"),
+            "no page of release never, no in these paths",
+        ),
+    ],
+)
+def test_what_was_asked_for_is_not_there(
+    run: Run, real_database: Path, command: tuple[str, ...], options: tuple[str, ...], message: str
+) -> None:
+    Path("a.db").symlink_to(real_database)
+    result = run(*command, REAL, "--quiet", *options)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.split("\n")[-2:] == [f"Error: {message}", ""]
+    assert not Path("b.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("database", "message"),
+    [
+        ("pipe", "pipe: not a file; name the database to verify"),
+        ("empty", "empty: not a file; name the database to verify"),
+        ("missing", "missing: No such file or directory"),
+        ("/dev/zero", "/dev/zero: not a file; name the database to verify"),
+    ],
+)
+def test_what_cannot_be_verified(run: Run, database: str, message: str) -> None:
+    Path("empty").mkdir()
+    os.mkfifo("pipe")
+    result = run("verify", database, REAL, "--quiet")
+    assert (result.exit_code, result.output) == (1, f"Error: {message}\n")
+
+
+def test_verify_says_what_differs_and_not_too_much_of_it(run: Run) -> None:
+    run("build", "b.db", REAL, "-p", "py-msgpack")
+    result = run("verify", "b.db", REAL, "--quiet")
+    assert (result.exit_code, len(result.stdout.split("\n"))) == (1, 101)
+    assert result.stderr == "Error: 100 differences or more between b.db and the pages.\n"
+    run("build", "a.db", REAL, "--force")
+    with closing(sqlite3.connect("a.db", isolation_level=None)) as connection:
+        connection.execute("UPDATE specs SET size = 1 WHERE hash LIKE '255hk%'")
+    result = run("verify", "a.db", REAL, "--quiet")
+    assert (result.exit_code, result.stdout) == (
+        1,
+        "specs 255hkvjjlmt7je7ljqabxkt4rcdwlcbh, size: pages say None, database says 1\n",
+    )
+    assert result.stderr == "Error: 1 difference between a.db and the pages.\n"
 
 
 def test_a_file_of_others_is_not_overwritten(run: Run) -> None:
@@ -240,7 +301,7 @@ def test_a_hash_of_two_packages(run: Run, one: str, other: str, refused: str, ke
     result = run("build", "a.db", "pages", "--skip-bad")
     assert result.exit_code == 0, result.output
     kept_page = f"{other if kept == 'xz' else one}/{kept}/specs.md"
-    assert query("SELECT page, kind, message FROM problems") == [
+    assert query("SELECT source, kind, message FROM problems") == [
         (
             f"{refused}/specs.md",
             "two-packages",
@@ -257,13 +318,13 @@ def test_two_pages_of_one_release_and_package(run: Run) -> None:
     write(Path("pages"), "develop", "copy", text)
     write(Path("pages"), "develop", "other", page("zlib", "develop", [spec("b")]))
     assert run("build", "a.db", "pages", "--skip-bad").exit_code == 0
-    assert query("SELECT page, kind, message FROM problems") == [
+    assert query("SELECT source, kind, message FROM problems") == [
         ("develop/copy/specs.md", "path-package",
          "the folder says package 'copy', the front matter 'zlib', which counts"),
         ("develop/other/specs.md", "two-pages",
          "develop/copy/specs.md is another page of zlib in develop"),
     ]  # fmt: skip
-    assert query("SELECT path, num_specs FROM pages") == [
+    assert query("SELECT path, num_specs FROM sources") == [
         ("develop/copy/specs.md", 1),
         ("develop/other/specs.md", None),
         ("develop/zlib/specs.md", 1),
@@ -280,7 +341,7 @@ def test_the_twin_of_a_refused_page_has_its_turn(run: Run) -> None:
     # … which xz, in a page behind it, therefore cannot have.
     write(Path("pages"), "v1", "zz", page("xz", "v1", [spec("b")]))
     assert run("build", "a.db", "pages", "--skip-bad").exit_code == 0
-    assert query("SELECT page, kind FROM problems WHERE severity = 'error'") == [
+    assert query("SELECT source, kind FROM problems WHERE severity = 'error'") == [
         ("v1/zlib/specs.md", "two-packages"),
         ("v1/zz/specs.md", "two-packages"),
     ]
@@ -296,7 +357,7 @@ def test_a_page_is_refused_only_for_hashes_that_it_holds(run: Run) -> None:
     # aaa has a page in develop too, but the hash of bbb is not on it.
     write_specs(Path("pages"), "v0.20.0", "aaa", spec("b"), spec("c"))
     assert run("build", "a.db", "pages", "--skip-bad").exit_code == 0
-    assert query("SELECT page, kind FROM problems") == [("v0.20.0/aaa/specs.md", "two-packages")]
+    assert query("SELECT source, kind FROM problems") == [("v0.20.0/aaa/specs.md", "two-packages")]
     assert run("verify", "a.db", "pages").exit_code == 0
 
 
@@ -306,7 +367,7 @@ def test_a_selection_is_numbered_for_itself(run: Run) -> None:
         write(Path(folder), "develop", "shared", text)
     for package in ("xz", "zlib"):
         run("build", "a.db", "x", "y", "-p", package)
-        assert query("SELECT path FROM pages") == [("develop/shared/specs.md",)]
+        assert query("SELECT path FROM sources") == [("develop/shared/specs.md",)]
         assert run("verify", "a.db", "x", "y", "-p", package).exit_code == 0
 
 
@@ -315,7 +376,7 @@ def test_a_bad_page_is_selected_by_its_folders(run: Run) -> None:
     write(Path("pages"), "v0.9", "other", bad)
     write_specs(Path("pages"), "v0.9", "xz", spec("b"))
     assert run("build", "a.db", "pages", "-r", "v0.9", "--skip-bad").exit_code == 0
-    assert query("SELECT path FROM pages") == [
+    assert query("SELECT path FROM sources") == [
         ("v0.9/other/specs.md",),
         ("v0.9/xz/specs.md",),
     ]
@@ -328,7 +389,7 @@ def test_two_files_with_one_path(run: Run) -> None:
     write_specs(Path("z"), "develop", "zlib", spec("a"))
     first = run("build", "a.db", "x", "y", "z", "--skip-bad")
     assert first.exit_code == 0, first.output
-    pages = query("SELECT path, release FROM pages")
+    pages = query("SELECT path, release FROM sources")
     assert pages == [("develop/zlib/specs.md", "develop"), ("develop/zlib/specs.md (2)", None)]
     before = Path("a.db").read_bytes()
     run("build", "a.db", "z", "y", "x", "--skip-bad", "--force")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-import etl.stage
+import etl.reading
 from benchmarks.corpus import Size, write_corpus
 from etl.cli import main
 from tests.pages import page, spec, write, write_specs
@@ -117,7 +117,7 @@ def test_the_number_of_processes(
     jobs: int, pages: Path, expected: str, build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Many tasks, so that every process gets some.
-    monkeypatch.setattr(etl.stage, "BYTES_IN_TASK", 2000)
+    monkeypatch.setattr(etl.reading, "FILES_IN_TASK", 1)
     assert build([pages], "--jobs", str(jobs)) == expected
 
 

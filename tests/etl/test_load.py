@@ -1,15 +1,21 @@
 """The tables hold what the pages hold, in the shape that is promised."""
 
+import hashlib
 import json
+import os
 import sqlite3
 from contextlib import closing
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from sqlite_utils import Database
 
-from etl.schema import TABLES, Table
+from etl.cli import main
+from etl.schema import MAX_ROW, TABLES, Table
+from etl.sources.pages import grammar
 from tests.conftest import build
 from tests.pages import REAL, dag_hash, page, spec, write, write_specs
 
@@ -34,7 +40,7 @@ def test_the_real_pages_in_numbers(real_database: Path) -> None:
         "spec_releases": 414,
         "variants": 1,
         "spec_variants": 414,
-        "pages": 5,
+        "sources": 5,
         "problems": 0,
     }
 
@@ -91,6 +97,68 @@ def test_a_real_package(real_database: Path) -> None:
     ]
 
 
+def test_a_real_spec(real_database: Path) -> None:
+    sql = "SELECT * FROM specs WHERE hash = '255hkvjjlmt7je7ljqabxkt4rcdwlcbh'"
+    assert query(real_database, sql) == [
+        (
+            "255hkvjjlmt7je7ljqabxkt4rcdwlcbh",
+            "py-msgpack",
+            "1.0.3",
+            2,
+            *("gcc@7.5.0", "gcc", "7.5.0"),
+            *("ubuntu18.04", "linux", "x86_64_v3"),
+            '["build_system=python_pip"]',
+            None,
+            "py-msgpack@1.0.3 build_system=python_pip arch=linux-ubuntu18.04-x86_64_v3 %gcc@7.5.0",
+            '["developer-tools","root"]',
+            '["develop"]',
+            1,
+        )
+    ]
+
+
+def test_versions_and_releases_sort_by_number(made_database: Path) -> None:
+    sql = (
+        "SELECT substr(hash, 1, 5), version, version_rank, newest FROM specs"
+        " WHERE package IN ('hdf5', 'py-numpy', 'py-cloudpickle') ORDER BY package, hash"
+    )
+    assert query(made_database, sql) == [
+        ("harma", "1.14.5", 1, 1),
+        ("hmaca", "1.14.5", 1, 1),
+        ("hmpia", "1.14.5", 1, 1),
+        ("holda", "1.12.2", 2, 2),
+        ("hsera", "1.14.5", 1, 1),
+        ("htwin", "1.14.5", 1, 1),
+        ("pickl", "3.0.0", 1, 3),
+        ("np2aa", "2.2.6", 1, 1),
+        ("npaaa", "1.26.4", 2, 1),
+    ]
+
+
+def test_the_versions_of_a_package_sort_as_spack_sorts_them(tmp_path: Path) -> None:
+    versions = ["1.10", "1.9", "1.0-rc1", "1.0", "HEAD", "develop", "nightly", "git.x=1.9.5", "1.9"]
+    specs = [
+        spec(f"v{place}", versions=[one]) for place, one in zip("abcdefghi", versions, strict=True)
+    ]
+    write_specs(tmp_path / "pages", "develop", "rust", *specs)
+    database = build(tmp_path / "a.db", tmp_path / "pages")
+    sql = "SELECT version, version_rank FROM specs ORDER BY version_rank, hash"
+    assert query(database, sql) == [
+        ("develop", 1),
+        ("nightly", 2),
+        ("1.10", 3),
+        ("git.x=1.9.5", 4),
+        ("1.9", 5),
+        ("1.9", 5),
+        ("1.0", 6),
+        ("1.0-rc1", 7),
+        ("HEAD", 8),
+    ]
+    assert query(database, "SELECT versions FROM packages") == [
+        ('["develop","nightly","1.10","git.x=1.9.5","1.9","1.0","1.0-rc1","HEAD"]',)
+    ]
+
+
 def test_a_real_stack_and_the_release(real_database: Path) -> None:
     assert query(real_database, "SELECT * FROM stacks WHERE name IN ('e4s', 'root')") == [
         ("e4s", 4, 55, '["develop"]'),
@@ -102,15 +170,40 @@ def test_a_real_stack_and_the_release(real_database: Path) -> None:
 
 
 def test_a_real_page(real_database: Path) -> None:
-    assert query(real_database, "SELECT * FROM pages WHERE package = 'py-msgpack'") == [
+    assert query(real_database, "SELECT * FROM sources WHERE package = 'py-msgpack'") == [
         (
             "develop/py-msgpack/specs.md",
+            "page",
             "develop",
             "py-msgpack",
+            *(None, None, None, None),
             67,
             18215,
             "66c7a5487b80344fac01b95ad63f25520d31d9352ef681e7f45aefab8e8efd77",
         )
+    ]
+
+
+def test_of_a_refused_page_only_what_was_learnt_is_told(tmp_path: Path) -> None:
+    pages = tmp_path / "pages"
+    write_specs(pages, "develop", "zlib", spec("a"))
+    write(pages, "develop", "bad", "no page")
+    write_specs(pages, "v0.1", "thief", spec("a"))
+    (pages / "develop/pipe").mkdir()
+    os.mkfifo(pages / "develop/pipe/specs.md")
+    database = build(tmp_path / "a.db", pages, "--skip-bad")
+    found = query(database, "SELECT * FROM sources ORDER BY path")
+    text = page("zlib", "develop", [spec("a")]).encode()
+    thief = page("thief", "v0.1", [spec("a")]).encode()
+    nothing = (None, None, None, None, None, None, None)
+    assert found == [
+        ("develop/bad/specs.md", "page", *nothing, 7, hashlib.sha256(b"no page").hexdigest()),
+        ("develop/pipe/specs.md", "page", *nothing, 0, hashlib.sha256(b"").hexdigest()),
+        (
+            *("develop/zlib/specs.md", "page", "develop", "zlib", None, None, None, None, 1),
+            *(len(text), hashlib.sha256(text).hexdigest()),
+        ),
+        ("v0.1/thief/specs.md", "page", *nothing, len(thief), hashlib.sha256(thief).hexdigest()),
     ]
 
 
@@ -210,7 +303,7 @@ def test_pages_of_every_stage_and_every_warning(tmp_path: Path) -> None:
     text = text.replace('"num_specs": 1', '"num_specs": 2').replace("layout: cache", "layout: new")
     write(pages, "v9", "hdf", text + "\n\nhello")
     database = build(tmp_path / "a.db", pages)
-    assert query(database, "SELECT page, severity, kind, message FROM problems") == [
+    assert query(database, "SELECT source, severity, kind, message FROM problems") == [
         ("v0.18.0/zlib/specs.md", "warning", "conflict",
          f'hash {dag_hash("a")}: os is "rhel8" here and "ubuntu22.04" in develop, which is newer and counts'),
         ("v0.18.0/zlib/specs.md", "warning", "repeated-value",
@@ -265,9 +358,56 @@ def test_a_key_nobody_knows_is_named_once_with_its_count(tmp_path: Path) -> None
         specs = [spec(package + letter) | {"colour": 1} for letter in "xy"]
         write_specs(tmp_path, "develop", package, *specs)
     database = build(tmp_path / "a.db", tmp_path)
-    assert query(database, "SELECT page, message FROM problems") == [
+    assert query(database, "SELECT source, message FROM problems") == [
         (
             "develop/a/specs.md",
             "spec_details has a key nobody knows, 'colour'; in this build: 4; not loaded",
         )
     ]
+
+
+def largest_row(database: Path, table: Table) -> int:
+    size = " + ".join(f"coalesce(length(CAST({name} AS BLOB)), 0)" for name in table.column_names)
+    return int(query(database, f"SELECT coalesce(max({size}), 0) FROM {table.name}")[0][0])
+
+
+def test_the_largest_spec_and_package_that_are_accepted_can_be_shown(tmp_path: Path) -> None:
+    # Its variants have as many bytes as they may have, and the package names as much as it may.
+    longest = [f"x=ü{'v' * (grammar.MAX_VARIANTS - len('x=ü') - 5)}"]
+    most = 250
+    names = [
+        f"{number:02}{'n' * (most - 2)}" for number in range((grammar.MAX_NAMES - 2_000) // 255)
+    ]
+    specs = [
+        spec(f"{a}{b}", versions=[name], variants=longest, stacks=names[60:], os="o" * most)
+        for (a, b), name in zip(product("abcdefghij", repeat=2), names[:60], strict=False)
+    ]
+    for release in ("develop", "v0.23.1", "v0.22.0"):
+        write_specs(tmp_path / "pages", release, "p" * most, *specs)
+    database = build(tmp_path / "a.db", tmp_path / "pages")
+    sizes = {table.name: largest_row(database, table) for table in TABLES}
+    assert {name: size for name, size in sizes.items() if size > MAX_ROW} == {}
+    assert sizes["specs"] > 2 * grammar.MAX_VARIANTS
+    assert MAX_ROW == 250_000
+
+
+def test_a_package_that_could_not_be_shown_is_not_written(tmp_path: Path) -> None:
+    database = build(tmp_path / "a.db", REAL)
+    before = database.read_bytes()
+    for number in range(9):
+        names = [f"{number}{a}{b}{'n' * 240}" for a, b in product("abcdefgh", repeat=2)]
+        specs = [
+            spec(name[:3].replace(str(number), "v" + "abcdefghi"[number]), versions=[name])
+            for name in names
+        ]
+        write_specs(tmp_path / "pages", f"v0.{number}", "zlib", *specs)
+    arguments = ["build", "--quiet", str(database), str(tmp_path / "pages")]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 1
+    assert result.output == (
+        "Error: packages zlib: a row of 141,833 bytes, and at most 62,500 can be shown; "
+        "leave releases out: name the others with --release\n"
+    )
+    assert database.read_bytes() == before
+    few = [f"--release=v0.{number}" for number in range(3)]
+    assert CliRunner().invoke(main, [*arguments, *few]).exit_code == 0

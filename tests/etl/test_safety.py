@@ -1,6 +1,7 @@
 """Whatever happens to a build, the database is the old one or the new one, and nothing is left."""
 
 import errno
+import hashlib
 import os
 import resource
 import shutil
@@ -16,12 +17,13 @@ from contextlib import closing, suppress
 from functools import partial
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 import etl.build
-import etl.scan
+import etl.reading
 from benchmarks.corpus import Size, write_corpus
 from etl.cli import main
 from tests.pages import REAL, page, spec, write, write_specs
@@ -31,10 +33,10 @@ ROOT = Path(__file__).parents[2]
 # Makes many small tasks of few pages, and can stop itself at the start of a step.
 DRIVER = """
 import os, signal
-import etl.build, etl.stage
+import etl.build, etl.reading
 from etl.cli import main
 
-etl.stage.BYTES_IN_TASK = 10_000
+etl.reading.FILES_IN_TASK = 8
 
 def stop_before(name):
     step = getattr(etl.build, name)
@@ -45,8 +47,8 @@ def stop_before(name):
 
 def stop_amid(name):
     step = getattr(etl.build, name)
-    def stopped(*arguments):
-        for number, result in enumerate(step(*arguments)):
+    def stopped(*arguments, **keywords):
+        for number, result in enumerate(step(*arguments, **keywords)):
             if number == 2:
                 os.kill(os.getpid(), signal.SIGSTOP)
             yield result
@@ -60,10 +62,10 @@ if __name__ == "__main__":
     main(prog_name="spack-cache-to-sqlite")
 """
 STEPS = (
-    {"STOP_AMID": "scan"},
-    {"STOP_BEFORE": "select"},
-    {"STOP_AMID": "stage"},
-    {"STOP_BEFORE": "clashes"},
+    {"STOP_AMID": "list_files"},
+    {"STOP_BEFORE": "is_unchanged"},
+    {"STOP_AMID": "read_all"},
+    {"STOP_BEFORE": "_report"},
     {"STOP_BEFORE": "write_database"},
     {"STOP_BEFORE": "swap_in"},
 )
@@ -243,7 +245,7 @@ def test_ctrl_c_while_processes_start(place: Place) -> None:
 
 
 def test_ctrl_c_again_and_again(place: Place) -> None:
-    started = place.start_and_stop({"STOP_AMID": "stage"}, "--quiet")
+    started = place.start_and_stop({"STOP_AMID": "read_all"}, "--quiet")
     os.killpg(started.pid, signal.SIGCONT)
     while running(started.pid):
         with suppress(ProcessLookupError):
@@ -274,7 +276,7 @@ def test_ctrl_c_when_the_new_database_is_there_already(
 
 
 def test_a_process_that_was_killed_is_reported(place: Place) -> None:
-    started = place.start_and_stop({"STOP_AMID": "stage"}, "--quiet")
+    started = place.start_and_stop({"STOP_AMID": "read_all"}, "--quiet")
     for process in running(started.pid):
         if b"spawn_main" in Path(f"/proc/{process}/cmdline").read_bytes():
             os.kill(process, signal.SIGKILL)
@@ -341,7 +343,7 @@ def test_no_room_for_what_check_keeps_meanwhile(
     result = CliRunner().invoke(main, ["check", "--quiet", str(REAL)])
     assert (result.exit_code, result.output) == (
         1,
-        "Error: temporary files: cannot be written: database or disk is full\n",
+        f"Error: temporary files in {small_disk}: cannot be written: database or disk is full\n",
     )
     assert list(small_disk.iterdir()) == [small_disk / "others.txt"]
 
@@ -423,7 +425,7 @@ def test_a_page_that_may_not_be_read(open_place: Path) -> None:
     status, said = as_nobody("build", "--skip-bad", "--jobs", "1", database, open_place / "pages")
     assert (status, said) == (0, "Writing the database…")
     with closing(sqlite3.connect(database)) as connection:
-        assert connection.execute("SELECT page, kind, message FROM problems").fetchall() == [
+        assert connection.execute("SELECT source, kind, message FROM problems").fetchall() == [
             ("develop/zlib/specs.md", "unreadable", "cannot be read: Permission denied")
         ]
         assert connection.execute("SELECT name FROM packages").fetchall() == [("xz",)]
@@ -442,10 +444,10 @@ def test_a_folder_of_pages_that_may_not_be_read(open_place: Path) -> None:
 
 
 def test_two_builds_at_once(place: Place) -> None:
-    first = place.start_and_stop({"STOP_AMID": "stage"})
+    first = place.start_and_stop({"STOP_AMID": "read_all"})
     assert place.run() == (
         1,
-        f"Error: {place.database}: another build is writing it; wait for its end\n",
+        f"Error: {place.database}: another run is writing it; wait for its end\n",
     )
     assert place.is_old()
     os.kill(first.pid, signal.SIGCONT)
@@ -459,8 +461,8 @@ def test_builds_that_race(place: Place) -> None:
     racing = [place.start("--jobs", "1", "--quiet", "--force") for _ in range(4)]
     ends = [(*one.communicate(), one.returncode) for one in racing]
     lost = {
-        ("", f"Error: {place.database}: another build is writing it; wait for its end\n", 1),
-        ("", f"Error: {place.database}: another build just wrote it; run the command again\n", 1),
+        ("", f"Error: {place.database}: another run is writing it; wait for its end\n", 1),
+        ("", f"Error: {place.database}: another run just wrote it; run the command again\n", 1),
     }
     assert ("", "", 0) in ends
     assert set(ends) - {("", "", 0)} <= lost
@@ -506,7 +508,7 @@ def counts(database: Path) -> tuple[int, ...]:
 
 def all_counts(connection: sqlite3.Connection) -> tuple[int, ...]:
     # One statement for each table, as a page of Datasette runs several.
-    tables = ("packages", "specs", "spec_stacks", "spec_releases", "spec_variants", "pages")
+    tables = ("packages", "specs", "spec_stacks", "spec_releases", "spec_variants", "sources")
     with connection:
         connection.execute("BEGIN")
         return tuple(
@@ -514,25 +516,45 @@ def all_counts(connection: sqlite3.Connection) -> tuple[int, ...]:
         )
 
 
-def change_behind_scan(monkeypatch: pytest.MonkeyPatch, change: Callable[[], object]) -> None:
-    select = etl.scan.select
+def change_behind_list(monkeypatch: pytest.MonkeyPatch, change: Callable[[], object]) -> None:
+    """Make a change when the pages have been listed."""
+    read_all = etl.build.read_all
 
-    def changed(folder: Path, releases: list[str], packages: list[str]) -> None:
+    def changed(*arguments: Any) -> Iterator[int]:
         change()
-        select(folder, releases, packages)
+        yield from read_all(*arguments)
 
-    monkeypatch.setattr(etl.build, "select", changed)
+    monkeypatch.setattr(etl.build, "read_all", changed)
 
 
-def test_a_page_that_changes_while_it_is_read(
+def test_a_page_that_changes_before_it_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = write_specs(tmp_path / "pages", "develop", "zlib", spec("a"))
-    old = built_here(tmp_path / "a.db", tmp_path / "pages")
     text = page("zlib", "develop", [spec("a"), spec("b")])
-    change_behind_scan(monkeypatch, partial(file.write_text, text))
-    arguments = ["build", "--quiet", "--force", str(tmp_path / "a.db"), str(tmp_path / "pages")]
-    result = CliRunner().invoke(main, arguments)
+    change_behind_list(monkeypatch, partial(file.write_text, text))
+    built_here(tmp_path / "a.db", tmp_path / "pages")
+    with closing(sqlite3.connect(tmp_path / "a.db")) as connection:
+        found = connection.execute("SELECT num_specs, sha256 FROM sources").fetchall()
+    assert found == [(2, hashlib.sha256(text.encode()).hexdigest())]
+
+
+@pytest.mark.parametrize("change", [Path.unlink, lambda file: file.write_text("oops")])
+def test_a_page_that_changes_between_two_readings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], object]
+) -> None:
+    write_specs(tmp_path / "pages", "develop", "xz", spec("a"))
+    file = write_specs(tmp_path / "pages", "develop", "zlib", spec("a"))
+    old = built_here(tmp_path / "a.db", "--skip-bad", tmp_path / "pages")
+    take_back = etl.reading.take_back
+
+    def changed(*arguments: Any) -> None:
+        change(file)
+        take_back(*arguments)
+
+    monkeypatch.setattr(etl.reading, "take_back", changed)
+    arguments = ["--quiet", "--force", str(tmp_path / "a.db"), str(tmp_path / "pages")]
+    result = CliRunner().invoke(main, ["build", *arguments])
     assert (result.exit_code, result.output) == (
         1,
         f"Error: {file} changed while it was read; run the command again\n",
@@ -543,7 +565,7 @@ def test_a_page_that_changes_while_it_is_read(
 
 def test_a_page_that_goes_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = write_specs(tmp_path / "pages", "develop", "zlib", spec("a"))
-    change_behind_scan(monkeypatch, file.unlink)
+    change_behind_list(monkeypatch, file.unlink)
     result = CliRunner().invoke(main, ["check", "--quiet", str(tmp_path / "pages")])
     assert (result.exit_code, result.output) == (
         1,
@@ -618,7 +640,7 @@ def test_a_pipe_called_as_a_page(run: Run) -> None:
     Path("pages/develop/xz").mkdir()
     os.mkfifo("pages/develop/xz/specs.md")
     assert run("build", "--skip-bad", "a.db", "pages")[0] == 0
-    assert query("SELECT path, bytes FROM pages WHERE release IS NULL") == [
+    assert query("SELECT path, bytes FROM sources WHERE release IS NULL") == [
         ("develop/xz/specs.md", 0)
     ]
     assert query("SELECT severity, kind, message FROM problems") == [
@@ -642,7 +664,7 @@ def test_what_is_wrong_with_an_unreadable_page_is_looked_at_again(run: Run) -> N
 def test_a_folder_called_as_a_page_is_searched(run: Run) -> None:
     write_specs(Path("pages/specs.md"), "develop", "zlib", spec("a"))
     assert run("build", "a.db", "pages") == (0, "")
-    assert query("SELECT path FROM pages") == [("develop/zlib/specs.md",)]
+    assert query("SELECT path FROM sources") == [("develop/zlib/specs.md",)]
 
 
 def test_a_link_called_as_a_page_that_leads_nowhere(run: Run) -> None:
@@ -664,12 +686,9 @@ def test_folders_that_link_to_each_other(run: Run) -> None:
         for other in range(10):
             Path(f"pages/{one}/{other}").symlink_to(f"../{other}")
     Path("pages/0/up").symlink_to("../../pages")
-    Path("elsewhere").mkdir()
-    write_specs(Path("elsewhere"), "develop", "xz", spec("b"))
-    Path("pages/1/out").symlink_to("../../elsewhere")
-    Path("elsewhere/back").symlink_to("../pages")
+    write_specs(Path("pages/0/more"), "develop", "xz", spec("b"))
     assert run("build", "a.db", "pages") == (0, "")
-    assert query("SELECT path FROM pages") == [
+    assert query("SELECT path FROM sources") == [
         ("develop/xz/specs.md",),
         ("develop/zlib/specs.md",),
     ]
@@ -680,13 +699,18 @@ def test_links_in_folders_that_are_shared_out(run: Run) -> None:
     for number, (one, other) in enumerate(product("abcde", "fghijkmn")):
         write_specs(Path("pages"), "develop", f"p{number}", spec(one + other))
     write_specs(Path("elsewhere"), "v0.23.1", "xz", spec("xb"))
-    write_specs(Path("elsewhere/more"), "v0.23.0", "xz", spec("xc"))
     Path("pages/develop/p7/out").symlink_to("../../../elsewhere/v0.23.1")
     Path("pages/develop/p8/out").symlink_to("../../../elsewhere/v0.23.1/xz")
     Path("pages/develop/p30/up").symlink_to("../..")
-    Path("elsewhere/v0.23.1/xz/on").symlink_to("../../more")
-    assert run("build", "a.db", "pages", "--jobs", "2") == (0, "")
-    assert query("SELECT count(*), sum(release <> 'develop') FROM pages") == [(42, 2)]
+    told = "a link that leads out of pages; name what it leads to [unreadable]\n"
+    assert run("build", "a.db", "pages", "--jobs", "2") == (
+        1,
+        f"pages/develop/p7/out: {told}pages/develop/p8/out: {told}"
+        f"Error: 2 bad pages; a.db was not changed. Correct the pages, or leave them out with "
+        "--skip-bad.\n",
+    )
+    assert run("build", "a.db", "pages", "--jobs", "2", "--skip-bad")[0] == 0
+    assert query("SELECT count(*), sum(release = 'develop') FROM sources") == [(42, 40)]
     assert run("verify", "a.db", "pages") == (0, "")
 
 
@@ -702,7 +726,7 @@ def test_folders_nested_deeper_than_python_calls(run: Run, tmp_path: Path) -> No
     finally:
         # Python's own way to remove folders cannot.
         subprocess.run(["rm", "-r", "pages"], check=True)
-    assert query("SELECT count(*) FROM pages") == [(1,)]
+    assert query("SELECT count(*) FROM sources") == [(1,)]
 
 
 def test_names_that_are_not_utf8(run: Run) -> None:
@@ -713,7 +737,7 @@ def test_names_that_are_not_utf8(run: Run) -> None:
     named = os.fsdecode(b"zlib\xfe.md")
     Path(named).write_text(page("xz", "develop", [spec("b")]))
     assert run("build", "a.db", "pages", named) == (0, "")
-    assert query("SELECT path FROM pages") == [
+    assert query("SELECT path FROM sources") == [
         (r"develop/xz/zlib\xfe.md",),
         (r"develop/z\xff/specs.md",),
     ]
@@ -740,7 +764,7 @@ def test_a_name_that_breaks_the_line(run: Run) -> None:
     )
     write_specs(Path("pages"), "develop", "z\nlib", spec("a"))
     assert run("build", "a.db", "pages") == (0, "")
-    assert query("SELECT path FROM pages") == [("develop/z\\nlib/specs.md",)]
+    assert query("SELECT path FROM sources") == [("develop/z\\nlib/specs.md",)]
     assert run("verify", "a.db", "pages") == (0, "")
 
 
@@ -756,7 +780,7 @@ def test_a_file_with_the_path_that_a_numbered_one_gets(run: Run) -> None:
     write(Path("two"), "develop", "zlib", texts[1])
     Path("specs.md (2)").write_text(texts[2])
     assert run("build", "--skip-bad", "a.db", "one", "two", "specs.md (2)")[0] == 0
-    paths = [path for (path,) in query("SELECT path FROM pages ORDER BY path")]
+    paths = [path for (path,) in query("SELECT path FROM sources ORDER BY path")]
     assert paths == [
         "develop/zlib/specs.md",
         "develop/zlib/specs.md (2)",

@@ -1,23 +1,23 @@
-"""A page is read whole, or refused with every reason; the quick way reads the same."""
+"""Any page is read whole, or refused with every reason, which the fast reader leaves to it."""
 
 import json
-from pathlib import Path
 
 import pytest
 
-from etl import extract, quick
-from etl.extract import Entry, PageError, Refusal
+from etl.errors import Refusal, RefusedError
+from etl.sources.pages import fast, general, grammar
+from tests.etl.oracle import comparable, told
 from tests.pages import REAL, dag_hash, page, spec
 
 MSGPACK = (REAL / "develop/py-msgpack/specs.md").read_bytes()
 
 
 def refusals(text: str | bytes) -> list[Refusal]:
-    """Why a page is refused; the quick way must leave it to the general one."""
+    """Why a page is refused; the fast reader must leave it to the general one."""
     data = text.encode() if isinstance(text, str) else text
-    assert quick.read_page(data) is None
-    with pytest.raises(PageError) as caught:
-        extract.read_page(data)
+    assert fast.read_page(data) is None
+    with pytest.raises(RefusedError) as caught:
+        general.read_page(data)
     return list(caught.value.refusals)
 
 
@@ -42,30 +42,26 @@ def without(key: str) -> str:
 
 
 def test_a_real_page() -> None:
-    found = extract.read_page(MSGPACK)
-    assert (found.release, found.package, len(found.entries)) == ("develop", "py-msgpack", 67)
-    assert found.entries[0] == Entry(
-        hash="255hkvjjlmt7je7ljqabxkt4rcdwlcbh",
-        version="1.0.3",
-        compiler="gcc@=7.5.0",
-        os="ubuntu18.04",
-        platform="linux",
-        target="x86_64_v3",
-        variants=("build_system=python_pip",),
-        stacks=("developer-tools", "root"),
-        size=None,
-        tarball=None,
-    )
+    found = general.read_page(MSGPACK)
+    assert (found.release, found.package, len(found.specs)) == ("develop", "py-msgpack", 67)
+    assert told(found).specs[0] == {
+        "hash": "255hkvjjlmt7je7ljqabxkt4rcdwlcbh",
+        "version": "1.0.3",
+        "compiler": "gcc@7.5.0",
+        "os": "ubuntu18.04",
+        "platform": "linux",
+        "target": "x86_64_v3",
+        "variants": ["build_system=python_pip"],
+        "values": [("build_system=python_pip", "build_system", "python_pip")],
+        "size": None,
+        "stacks": ["developer-tools", "root"],
+        "tarball": None,
+    }
+    assert found.names.stacks["e4s"] == 16
+    assert (found.meta_line, found.specs_line) == (5, 6)
     assert found.meta.num_specs_by_stack["e4s"] == 16
     assert found.meta.targets == {"aarch64", "neoverse_v1", "neoverse_v2", "ppc64le", "x86_64_v3"}
     assert (found.unknown, found.layout, found.body) == ({}, "cache", 0)
-
-
-@pytest.mark.parametrize("file", sorted(REAL.glob("*/*/specs.md")), ids=lambda f: f.parent.name)
-def test_the_quick_way_reads_real_pages_alike(file: Path) -> None:
-    found = quick.read_page(file.read_bytes())
-    assert found is not None
-    assert found == extract.read_page(file.read_bytes())
 
 
 def test_yaml_that_is_not_one_line_of_json_reads_alike() -> None:
@@ -74,52 +70,52 @@ def test_yaml_that_is_not_one_line_of_json_reads_alike() -> None:
     front = yaml.safe_load(MSGPACK.decode().split("---")[1])
     block = yaml.safe_dump(front, default_flow_style=False)
     flow = yaml.safe_dump(front, default_flow_style=True, width=10**9)
-    expected = extract.read_page(MSGPACK)
+    expected = general.read_page(MSGPACK)
     for text in (block, flow):
         data = f"---\n{text}---\n".encode()
-        assert quick.read_page(data) is None
-        found = extract.read_page(data)
-        assert (found.entries, found.meta) == (expected.entries, expected.meta)
+        assert fast.read_page(data) is None
+        found = general.read_page(data)
+        assert (told(found), found.meta) == (told(expected), expected.meta)
         assert (found.release, found.package) == ("develop", "py-msgpack")
 
 
 def test_title_and_categories_are_text_whatever_they_look_like() -> None:
     text = page("x", "develop", [spec("a")])
     for title in ("0.23", "yes", "2025-03-23", "~", "1e3"):
-        assert extract.read_page(text.replace('"x"', title).encode()).package == title
+        assert general.read_page(text.replace('"x"', title).encode()).package == title
     snapshot = page("x", "develop-2025-03-23", [spec("a")])
-    assert extract.read_page(snapshot.encode()).release == "develop-2025-03-23"
+    assert general.read_page(snapshot.encode()).release == "develop-2025-03-23"
 
 
 def test_windows_line_ends_and_a_byte_order_mark_are_read() -> None:
     text = page("zlib", "develop", [spec("a")])
-    plain = extract.read_page(text.encode())
-    assert extract.read_page(text.replace("\n", "\r\n").encode()) == plain
-    assert extract.read_page(b"\xef\xbb\xbf" + text.encode()) == plain
+    plain = general.read_page(text.encode())
+    for data in (text.replace("\n", "\r\n").encode(), b"\xef\xbb\xbf" + text.encode()):
+        assert comparable(general.read_page(data)) == comparable(plain)
 
 
 def test_json_is_read_as_json_writes_it() -> None:
     data = with_spec(variants=["note=\U0001f600", "x=1e+20"]).encode()
     assert b"\\ud83d\\ude00" in data
-    assert extract.read_page(data).entries[0].variants == ("note=\U0001f600", "x=1e+20")
+    assert general.read_page(data).specs[0].facts.variants.listed == ("note=\U0001f600", "x=1e+20")
 
 
 def test_only_a_newline_ends_a_line() -> None:
     text = with_spec(variants=["note=a\u2028b"]).replace("\\u2028", "\u2028")
-    assert extract.read_page(text.encode()).entries[0].variants == ("note=a\u2028b",)
+    assert general.read_page(text.encode()).specs[0].facts.variants.listed == ("note=a\u2028b",)
 
 
 def test_three_dashes_inside_a_value_do_not_end_the_front_matter() -> None:
-    assert extract.read_page(with_spec(variants=["x=---"]).encode()).entries[0].variants == (
-        "x=---",
-    )
+    assert general.read_page(with_spec(variants=["x=---"]).encode()).specs[
+        0
+    ].facts.variants.listed == ("x=---",)
 
 
 def test_keys_nobody_knows_are_counted_by_place() -> None:
     text = with_spec(colour="red").replace("layout: cache", "layout: cache\nmood: good")
     text = text.replace('{"compilers"', '{"weather": 1, "compilers"')
-    assert quick.read_page(text.encode()) is None
-    assert extract.read_page(text.encode()).unknown == {
+    assert fast.read_page(text.encode()) is None
+    assert general.read_page(text.encode()).unknown == {
         ("front matter", "mood"): 1,
         ("meta", "weather"): 1,
         ("spec_details", "colour"): 1,
@@ -128,7 +124,7 @@ def test_keys_nobody_knows_are_counted_by_place() -> None:
 
 def test_text_behind_the_front_matter_is_counted() -> None:
     text = page("zlib", "develop", [spec("a")]) + "\n\nHello you\n"
-    assert extract.read_page(text.encode()).body == len("Helloyou")
+    assert general.read_page(text.encode()).body == len("Helloyou")
 
 
 @pytest.mark.parametrize(
@@ -210,13 +206,13 @@ def test_a_missing_key_of_the_front_matter(key: str) -> None:
     assert refused("\n".join(lines)) == (1, "missing-key", f"{key} is missing")
 
 
-@pytest.mark.parametrize("key", sorted(extract.META_KEYS))
+@pytest.mark.parametrize("key", sorted(grammar.META_KEYS))
 def test_a_missing_key_of_meta(key: str) -> None:
     text = page("zlib", "develop", [spec("a")]).replace(f'"{key}": ', '"other": ', 1)
     assert refused(text) == (5, "missing-key", f"meta.{key} is missing")
 
 
-@pytest.mark.parametrize("key", extract.SPEC_REQUIRED)
+@pytest.mark.parametrize("key", grammar.SPEC_REQUIRED)
 def test_a_missing_key_of_a_spec(key: str) -> None:
     where = "spec 1: " if key == "hash" else f"spec 1 ({dag_hash('a')!r}): "
     assert refused(without(key)) == (6, "missing-key", f"{where}{key} is missing")
@@ -351,7 +347,148 @@ def test_pages_of_stages_a_and_b_are_too_old(text: str) -> None:
 
 def test_a_page_without_specs_is_a_page() -> None:
     data = page("zlib", "develop", []).encode()
-    found = quick.read_page(data)
-    assert found is not None
-    assert found == extract.read_page(data)
-    assert found.entries == ()
+    found = general.read_page(data)
+    assert fast.read_page(data) == found
+    assert found.specs == ()
+
+
+def accepted(text: str) -> bool:
+    """Whether a page is loaded, by both readers that can."""
+    data = text.encode()
+    try:
+        found = general.read_page(data)
+    except RefusedError:
+        assert fast.read_page(data) is None
+        return False
+    assert comparable(fast.read_page(data)) in (None, comparable(found))
+    return True
+
+
+def test_a_value_may_have_as_many_bytes_as_the_site_can_show() -> None:
+    for key, most in (("os", grammar.MAX_NAME), ("tarball", grammar.MAX_TARBALL)):
+        assert accepted(with_spec(**{key: "a" * most}))
+        assert refused(with_spec(**{key: "a" * (most + 1)})) == (
+            6,
+            "too-large",
+            f"{A}{key} '{'a' * 59}… has more than {most:,} bytes",
+        )
+        # Bytes of UTF-8 are counted, not characters.
+        assert not accepted(with_spec(**{key: "ü" * (most // 2 + 1)}))
+    assert accepted(with_spec(versions=["1" * grammar.MAX_NAME], compiler="g" * grammar.MAX_NAME))
+    assert not accepted(with_spec(versions=["1" * (grammar.MAX_NAME + 1)]))
+    assert not accepted(with_spec(compiler="g" * (grammar.MAX_NAME + 1)))
+    assert not accepted(with_spec(stacks=["s" * (grammar.MAX_NAME + 1)]))
+
+
+def test_the_variants_of_a_spec_are_bounded_in_bytes_and_in_values() -> None:
+    room = grammar.MAX_VARIANTS - len('["x="]')
+    assert accepted(with_spec(variants=[f"x={'a' * room}"]))
+    more = f"{A}variants have more than {grammar.MAX_VARIANTS:,} bytes"
+    assert refused(with_spec(variants=[f"x={'a' * (room + 1)}"])) == (6, "too-large", more)
+    # Quotes and backslashes take two bytes in JSON.
+    assert refused(with_spec(variants=["x=" + '"' * (room // 2 + 1)])) == (6, "too-large", more)
+    values = ",".join("a" * (grammar.MAX_VALUES - 1))
+    assert accepted(with_spec(variants=["+b", f"x={values}"]))
+    assert refused(with_spec(variants=["+b", f"x={values},a"])) == (
+        6,
+        "too-large",
+        f"{A}variants have more than {grammar.MAX_VALUES:,} values",
+    )
+    assert not accepted(with_spec(variants=["+b"] * (grammar.MAX_VALUES + 1)))
+
+
+def test_the_stacks_of_a_spec_are_bounded() -> None:
+    assert accepted(with_spec(stacks=["e4s"] * grammar.MAX_STACKS))
+    assert refused(with_spec(stacks=["e4s"] * (grammar.MAX_STACKS + 1))) == (
+        6,
+        "too-large",
+        f"{A}stacks have more than {grammar.MAX_STACKS:,} values",
+    )
+
+
+def test_what_all_specs_of_a_page_name_is_bounded() -> None:
+    letters = "abcdefghijklmnopqrstuvwxyz234567"
+    names = [f"{one}{other}" for one in letters for other in letters]
+    few = [spec(name, versions=[name * 40]) for name in names[:280]]
+    many = [spec(name, versions=[name * 40]) for name in names[:320]]
+    assert grammar.MAX_NAMES == 25_000
+    assert accepted(page("zlib", "develop", few))
+    assert refused(page("zlib", "develop", many)) == (
+        6,
+        "too-large",
+        "the specs name versions, stacks and so on of 26,620 bytes, expected at most 25,000",
+    )
+
+
+def test_an_object_of_spec_details_is_bounded_with_all_that_nobody_knows() -> None:
+    assert accepted(with_spec(more="a" * (grammar.MAX_RECORD - 500)))
+    assert refused(with_spec(more="a" * grammar.MAX_RECORD)) == (
+        6,
+        "too-large",
+        "spec 1 has more bytes, expected at most 250,000",
+    )
+
+
+@pytest.mark.parametrize("size", [4000, 4095, 4096, 4097, 65_535, 65_536, 65_537, 200_000])
+@pytest.mark.parametrize("text", ["a", "ü", "\U0001f600", "\\", '"'])
+def test_objects_of_any_size_are_read_whole(size: int, text: str) -> None:
+    one = spec("a", more=text * (size // len(json.dumps(text)) + 1))
+    for ascii_only in (True, False):
+        details = json.dumps([one, spec("b")], ensure_ascii=ascii_only)
+        written = page("zlib", "develop", [spec("a")]).split("spec_details: ")[0]
+        found = general.read_page(f"{written}spec_details: {details}\n---".encode())
+        assert [one.hash for one in found.specs] == [dag_hash("a"), dag_hash("b")]
+
+
+@pytest.mark.parametrize("most", [4096, 65_536])
+def test_what_is_wrong_behind_a_long_object_is_found_in_its_place(most: int) -> None:
+    text = with_spec(more="a" * most)
+    line = text.split("\n")[5]
+    column = len(line) - len("}]") + 1
+    assert refused(text.replace("}]\n", "]]\n")) == (
+        6,
+        "json",
+        f"spec_details is not valid JSON at column {column}: Expecting ',' delimiter",
+    )
+    assert refused(text.replace("}]\n", "}\n")) == (
+        6,
+        "json",
+        f"spec_details is not valid JSON at column {column + 1}: Expecting ',' delimiter",
+    )
+    assert refused(text.replace("}]\n", "}]]\n")) == (
+        6,
+        "json",
+        f"spec_details is not valid JSON at column {column + 2}: Extra data",
+    )
+
+
+def test_of_many_faults_of_a_kind_the_first_are_told_and_how_many_more() -> None:
+    variants = [f"bad!{number:03}" for number in range(100)]
+    found = refusals(with_spec(variants=variants, stacks=["a/b"] * 3))
+    assert found[:20] == [
+        Refusal(6, "variant", f"{A}variant '{one}', expected +name, ~name or name=value")
+        for one in variants[:20]
+    ]
+    assert found[20:] == [
+        Refusal(6, "name", f"{A}stacks: a value 'a/b' holds a slash (and 2 more specs)"),
+        Refusal(6, "variant", "and 80 more of this kind"),
+    ]
+
+
+def test_of_many_keys_nobody_knows_the_first_are_named_and_how_many_more() -> None:
+    specs = [
+        spec("a") | {f"k{number:02}": 1 for number in range(30)},
+        spec("b") | {"k00": 1, "k29": 1},
+    ]
+    found = general.read_page(page("zlib", "develop", specs).encode())
+    assert found.unknown == {("spec_details", f"k{n:02}"): 1 + (n == 0) for n in range(20)}
+    assert found.unknown_more == 11
+
+
+def test_faults_of_the_front_matter_and_of_specs_are_limited_together() -> None:
+    specs = [spec(name, os=f"{name}/") for name in "abcdefghijklmnopqrstuvwxyz"]
+    text = page("zlib", "develop", [spec("a")]).replace(json.dumps([spec("a")]), json.dumps(specs))
+    found = refusals(text.replace('"zlib"', "a/b"))
+    assert found[0] == Refusal(2, "name", "title 'a/b' holds a slash")
+    assert found[-1] == Refusal(6, "name", "and 7 more of this kind")
+    assert len(found) == 21

@@ -2,17 +2,23 @@
 
 Rule of the source: a page is `<release>/<package>/specs.md`. Any other file is a page only when
 it is named itself.
+
+No link leads out of the folder that was named: pages come from strangers, and what their links
+lead to is not theirs. Such a link is found, to be refused, and never followed. Other links need
+not be followed: what they lead to is found by itself.
 """
 
 import errno
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import chain
 from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
+
+from etl.errors import WrongUseError
 
 PAGE_NAME = "specs.md"
 
@@ -23,41 +29,41 @@ _NAME = attrgetter("name")
 _BREAKS_A_LINE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
-class WrongUseError(Exception):
-    """What was asked for cannot be done as asked; the message says what to change."""
-
-
 class Found(NamedTuple):
-    """A file that should be a page.
+    """A file that should be a page, or a link that leads out of the folder that was named.
 
     Attributes:
         real: its absolute path without links; what makes two names one file.
         file: how the person who named it would name it, for messages.
+        leads_out: of a link that leads out, the folder that was named; otherwise None.
     """
 
     real: str
     file: str
+    leads_out: str | None = None
 
 
 class Folder(NamedTuple):
-    """A folder to search; its paths are those of `Found`."""
+    """A folder to search.
+
+    Attributes:
+        real: as of `Found`.
+        file: as of `Found`.
+        top: `real` of the folder that was named.
+        named: `file` of the folder that was named.
+    """
 
     real: str
     file: str
+    top: str
+    named: str
 
 
 class Contents(NamedTuple):
-    """What is in a folder, or in several, in the order of names.
-
-    Attributes:
-        pages: the pages.
-        folders: the folders to search next.
-        links: the links to folders.
-    """
+    """What is in a folder, or in several, in the order of names: pages, and folders to search."""
 
     pages: list[Found]
     folders: list[Folder]
-    links: list[Folder]
 
 
 def named(path: Path) -> Found | Folder:
@@ -68,44 +74,15 @@ def named(path: Path) -> Found | Folder:
     """
     try:
         mode = path.stat().st_mode
-    except OSError as error:
-        raise WrongUseError(f"{path}: {error.strerror}") from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise WrongUseError(f"{as_text(str(path))}: {reason}") from None
+    real = os.path.realpath(path)
     if stat.S_ISDIR(mode):
-        return Folder(os.path.realpath(path), str(path))
+        return Folder(real, str(path), real, str(path))
     if stat.S_ISREG(mode):
-        return Found(os.path.realpath(path), str(path))
+        return Found(real, str(path))
     raise WrongUseError(f"{path}: neither a page nor a folder")
-
-
-class Search:
-    """A search of a folder, and of the folders outside it that links lead to, each of them once.
-
-    A link to a folder that was searched already leads nowhere new, so circles end.
-    """
-
-    def __init__(self, top: Folder) -> None:
-        self._waiting = [top]
-        self._searched: set[str] = set()
-
-    def __iter__(self) -> Iterator[Folder]:
-        """The folders to search; meanwhile `follow` may add more."""
-        while self._waiting:
-            folder = self._waiting.pop()
-            if not any(above in self._searched for above in _and_above(folder.real)):
-                self._searched.add(folder.real)
-                yield folder
-
-    def follow(self, links: Iterable[Folder]) -> None:
-        """Search what these links lead to, too."""
-        self._waiting.extend(reversed([*links]))
-
-
-def _and_above(folder: str) -> Iterator[str]:
-    """An absolute path and all folders above it."""
-    while folder:
-        yield folder
-        folder = folder.rpartition("/")[0]
-    yield "/"
 
 
 def share_out(folder: Folder) -> Contents:
@@ -116,42 +93,48 @@ def share_out(folder: Folder) -> Contents:
     """
     pages: list[Found] = []
     folders = [folder]
-    links: list[Folder] = []
     while 0 < len(folders) < _ENOUGH_FOLDERS:
         level = [_contents(each) for each in folders]
         pages += chain.from_iterable(each.pages for each in level)
-        links += chain.from_iterable(each.links for each in level)
         folders = [*chain.from_iterable(each.folders for each in level)]
-    return Contents(pages, folders, links)
+    return Contents(pages, folders)
 
 
-def walk(folder: Folder) -> Contents:
-    """All pages in and below a folder, and the links there.
+def walk(folder: Folder) -> Iterator[Found]:
+    """All pages in and below a folder.
 
     Raises:
         WrongUseError: a folder cannot be read.
     """
-    found = Contents([], [], [])
     waiting = [folder]
     while waiting:
-        pages, folders, links = _contents(waiting.pop())
-        found.pages.extend(pages)
-        found.links.extend(links)
+        pages, folders = _contents(waiting.pop())
+        yield from pages
         waiting.extend(reversed(folders))
-    return found
 
 
 def _contents(folder: Folder) -> Contents:
-    found = Contents([], [], [])
+    found = Contents([], [])
     above = folder.real.rstrip("/")
     for entry in _listed(folder.file):
-        is_link = entry.is_symlink()
-        real = os.path.realpath(entry.path) if is_link else f"{above}/{entry.name}"
-        if _is_folder(entry):
-            (found.links if is_link else found.folders).append(Folder(real, entry.path))
+        real = f"{above}/{entry.name}"
+        is_folder = _is_folder(entry)
+        if entry.is_symlink():
+            if is_folder or entry.name == PAGE_NAME:
+                found.pages.extend(_behind_link(folder, entry.path, real, is_folder))
+        elif is_folder:
+            found.folders.append(folder._replace(real=real, file=entry.path))
         elif entry.name == PAGE_NAME:
             found.pages.append(Found(real, entry.path))
     return found
+
+
+def _behind_link(folder: Folder, link: str, own_path: str, is_folder: bool) -> Iterator[Found]:
+    real = os.path.realpath(link)
+    if not f"{real}/".startswith(f"{folder.top.rstrip('/')}/"):
+        yield Found(own_path, link, folder.named)
+    elif not is_folder:
+        yield Found(real, link)
 
 
 def _listed(folder: str) -> list[os.DirEntry[str]]:
@@ -159,7 +142,8 @@ def _listed(folder: str) -> list[os.DirEntry[str]]:
         with os.scandir(folder) as entries:
             return sorted(entries, key=_NAME)
     except OSError as error:
-        raise WrongUseError(f"{folder}: cannot read this folder: {error.strerror}") from None
+        message = f"{as_text(folder)}: cannot read this folder: {error.strerror}"
+        raise WrongUseError(message) from None
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -169,7 +153,8 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         # A link to itself leads nowhere, as one to a file that is gone.
         if error.errno == errno.ELOOP:
             return False
-        raise WrongUseError(f"{entry.path}: cannot follow this link: {error.strerror}") from None
+        message = f"{as_text(entry.path)}: cannot follow this link: {error.strerror}"
+        raise WrongUseError(message) from None
 
 
 def as_text(path: str) -> str:

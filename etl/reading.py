@@ -1,0 +1,304 @@
+"""Which process reads which package: sources → merge → staging.
+
+Every page is opened once, together with the other pages of the package that its folders name.
+Then the packages are read again, and no others, of which
+
+- a page turned up in the folders of another package or release, or
+- a page is to be refused because one of its hashes is of another package.
+"""
+
+import sqlite3
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import fields
+from itertools import chain, groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import NamedTuple
+
+from etl.errors import ChangedError, Refusal, RefusedError
+from etl.merge import PackageRows, SpecRows, merge, package_rows, spec_rows
+from etl.order import release_key
+from etl.problems import Problem
+from etl.records import Source
+from etl.sources.choice import Choice
+from etl.sources.content import Content, page_of
+from etl.sources.listing import FILE_COLUMNS, ListedFile
+from etl.sources.pages.grammar import Page
+from etl.sources.pages.review import review, review_path
+from etl.staging import Shard, own_shard, staging, take_back, take_misplaced
+from etl.workers import Workers
+
+FILES_IN_TASK = 256
+"""Files in a task: many enough to be worth handing over, few enough to share fairly."""
+
+# A page without names will be refused; its own path keeps it apart from all packages.
+_GROUP = "coalesce(package, '/' || path)"
+
+
+class Task(NamedTuple):
+    """Groups of files to read; each has all files of a package, newest release first."""
+
+    folder: Path
+    groups: tuple[tuple[str, tuple[ListedFile, ...]], ...]
+    choice: Choice
+    refused: Mapping[str, str]
+
+
+def read_all(folder: Path, choice: Choice, workers: Workers) -> Iterator[int]:
+    """Read the files listed in `files.db` into the shards of the staging folder.
+
+    Args:
+        folder: the staging folder.
+        choice: which to read.
+        workers: who reads.
+
+    Yields:
+        Numbers of files as they are read for the first time.
+
+    Raises:
+        ChangedError: a page is not what it was a moment before.
+        WrongUseError: there is no page of a release or package that was asked for.
+    """
+    refused: dict[str, str] = {}
+    yield from workers.run(_read_groups, _tasks(folder, choice, refused))
+    while again := _place(folder) or _clashing(folder, refused):
+        _remember_hashes(folder, again)
+        take_back(folder, again)
+        for _ in workers.run(_read_groups, _tasks(folder, choice, refused, again)):
+            pass
+    with staging(folder) as staged:
+        names = staged.execute("SELECT DISTINCT by_release, by_package FROM staged_sources")
+        found = names.fetchall()
+    choice.check({release for release, _ in found}, {package for _, package in found})
+
+
+def _tasks(
+    folder: Path, choice: Choice, refused: Mapping[str, str], only: Collection[str] = ()
+) -> Iterator[Task]:
+    groups: list[tuple[str, tuple[ListedFile, ...]]] = []
+    size = 0
+    for group, files in _groups(folder):
+        if only and group not in only:
+            continue
+        groups.append((group, files))
+        size += len(files)
+        if size >= FILES_IN_TASK:
+            yield Task(folder, tuple(groups), choice, refused)
+            groups, size = [], 0
+    yield Task(folder, tuple(groups), choice, refused)
+
+
+def _groups(folder: Path) -> Iterator[tuple[str, tuple[ListedFile, ...]]]:
+    with closing(sqlite3.connect(folder / "files.db")) as files:
+        rows = files.execute(f"SELECT {_GROUP}, {FILE_COLUMNS} FROM files ORDER BY 1, path")
+        for group, members in groupby(rows, key=itemgetter(0)):
+            listed = [ListedFile(*row[1:]) for row in members]
+            listed.sort(key=lambda file: release_key(file.release or ""), reverse=True)
+            yield group, tuple(listed)
+
+
+def _read_groups(task: Task) -> int:
+    with own_shard(task.folder) as shard:
+        for group, files in task.groups:
+            with shard.group(group):
+                _GroupReader(shard, task.choice, task.refused).read(group, files)
+    return sum(len(files) for _, files in task.groups)
+
+
+class _GroupReader:
+    """Reads the pages of one package into a shard."""
+
+    def __init__(self, shard: Shard, choice: Choice, refused: Mapping[str, str]) -> None:
+        self._shard = shard
+        self._choice = choice
+        self._refused = refused
+        self._problems: list[Problem] = []
+        self._sources: list[tuple[object, ...]] = []
+        self._unknown: list[tuple[str, str, str, int]] = []
+        self._misplaced: list[tuple[object, ...]] = []
+
+    def read(self, group: str, files: Sequence[ListedFile]) -> None:
+        merged = merge(group, self._accepted(files))
+        if merged.releases:
+            parts: Iterator[SpecRows | PackageRows] = chain(
+                spec_rows(merged), [package_rows(merged)]
+            )
+            for rows in parts:
+                for table in fields(rows):
+                    self._shard.insert(table.name, getattr(rows, table.name))
+        self._shard.insert("sources", self._sources)
+        self._shard.insert("unknown_keys", self._unknown)
+        self._shard.insert("misplaced", self._misplaced)
+        self._shard.insert(
+            "problems",
+            [
+                (found.source, found.line, found.severity, found.kind, found.message)
+                for found in (*self._problems, *merged.problems)
+            ],
+        )
+
+    def _accepted(self, files: Iterable[ListedFile]) -> Iterator[Source]:
+        """The pages that add facts, in the order given, one for each release."""
+        first: dict[str, tuple[ListedFile, str]] = {}
+        for file in files:
+            content = _read(file)
+            try:
+                page = page_of(content)
+            except RefusedError as error:
+                self._refuse(file, content, error.refusals)
+                continue
+            if not self._choice.includes(page.release, page.package):
+                continue
+            if not file.is_placed and (file.release, file.package) != (page.release, page.package):
+                row = (file.real, page.release, page.package, content.data, content.sha256)
+                self._misplaced.append(row)
+                continue
+            other, sha256 = first.get(page.release, (file, content.sha256))
+            if file.path in self._refused:
+                reason = Refusal(page.specs_line, "two-packages", self._refused[file.path])
+                self._refuse(file, content, [reason], page)
+            elif sha256 != content.sha256:
+                message = f"{other.path} is another page of {page.package} in {page.release}"
+                reason = Refusal(page.specs_line, "two-pages", message)
+                self._refuse(file, content, [reason], page)
+            else:
+                self._accept(file, content, page)
+                if other is file:
+                    first[page.release] = (file, content.sha256)
+                    self._review(file, page)
+                    yield Source(file.path, page.specs_line, page.release, page.specs)
+                elif file.in_layout:
+                    self._problems.extend(review_path(file.path, page))
+
+    def _refuse(
+        self,
+        file: ListedFile,
+        content: Content,
+        reasons: Iterable[Refusal],
+        page: Page | None = None,
+    ) -> None:
+        by = file.names_to_choose_by(page)
+        if self._choice.includes(*by):
+            self._problems.extend(Problem(file.path, *reason) for reason in reasons)
+            row = (file.path, None, None, None, len(content.data), content.sha256, *by)
+            self._sources.append(row)
+
+    def _accept(self, file: ListedFile, content: Content, page: Page) -> None:
+        names = (page.release, page.package)
+        row = (file.path, *names, len(page.specs), len(content.data), content.sha256, *names)
+        self._sources.append(row)
+
+    def _review(self, file: ListedFile, page: Page) -> None:
+        self._problems.extend(review(file.path, page, in_layout=file.in_layout))
+        self._unknown.extend((*key, file.path, n) for key, n in page.unknown.items())
+
+
+def _read(file: ListedFile) -> Content:
+    content = file.read()
+    if file.sha256 not in (None, content.sha256):
+        raise ChangedError(f"{file.file} changed while it was read; run the command again")
+    return content
+
+
+def _place(folder: Path) -> set[str]:
+    """Give pages in the folders of others to their own packages; these are returned."""
+    packages = set()
+    with closing(sqlite3.connect(folder / "files.db")) as files, files:
+        for release, package, content, sha256, real in take_misplaced(folder):
+            packages.add(package)
+            files.execute(
+                "UPDATE files SET is_placed = 1, release = ?, package = ?, content = ?,"
+                " sha256 = ? WHERE real = ?",
+                [release, package, content, sha256, real],
+            )
+    return packages
+
+
+def _clashing(folder: Path, refused: dict[str, str]) -> set[str]:
+    """Refuse pages that share a hash with another package; their packages are returned."""
+    with staging(folder) as staged:
+        found = _clashes(staged, refused)
+        refused |= found
+        return {
+            package
+            for path, package in staged.execute("SELECT path, package FROM staged_sources")
+            if path in found
+        }
+
+
+def _remember_hashes(folder: Path, packages: Collection[str]) -> None:
+    """Note what was read of the files of these packages, which will be opened again."""
+    with staging(folder) as staged:
+        hashes = dict(staged.execute("SELECT path, sha256 FROM staged_sources"))
+    with closing(sqlite3.connect(folder / "files.db")) as files, files:
+        for package in packages:
+            rows = files.execute(
+                "SELECT path FROM files WHERE package = ? AND sha256 IS NULL", [package]
+            ).fetchall()
+            files.executemany(
+                "UPDATE files SET sha256 = ? WHERE path = ?",
+                [(hashes.get(path), path) for (path,) in rows],
+            )
+
+
+def _clashes(staged: sqlite3.Connection, refused: Mapping[str, str]) -> dict[str, str]:
+    """Pages to refuse because a hash of theirs belongs to another package on an earlier page.
+
+    Goes through the pages that share such hashes in page order: newest release first, then by
+    path. Stops behind a refused page that kept another page of the same release and package out,
+    for that one must have its turn before the pages behind it.
+
+    Args:
+        staged: a connection of `staging`.
+        refused: the pages that are refused already.
+
+    Returns:
+        The pages and the reasons; empty if every hash has one package.
+    """
+    staged.execute(
+        "CREATE TEMP TABLE shared AS SELECT hash FROM staged_specs"
+        " GROUP BY hash HAVING count(*) > 1"
+    )
+    if not staged.execute("SELECT 1 FROM shared LIMIT 1").fetchone():
+        return {}
+    pages: dict[tuple[str, str, str], set[str]] = {}
+    for spec, release, path, package in staged.execute(_SHARED_HASHES):
+        pages.setdefault((release, path, package), set()).add(spec)
+    in_order = sorted(sorted(pages, key=itemgetter(1)), key=_age, reverse=True)
+    owners: dict[str, tuple[str, str]] = {}
+    found: dict[str, str] = {}
+    for release, path, package in in_order:
+        hashes = sorted(pages[release, path, package])
+        other = next((h for h in hashes if owners.get(h, (package,))[0] != package), None)
+        if other is None:
+            owners |= dict.fromkeys(hashes, (package, path))
+            continue
+        found[path] = f"hash {other} is of package {owners[other][0]} in {owners[other][1]}"
+        if _has_twin(staged, path, {*refused, *found}):
+            break
+    return found
+
+
+_SHARED_HASHES = """
+SELECT specs.hash, accepted.release, accepted.path, accepted.package
+FROM shared JOIN staged_specs AS specs USING (hash)
+JOIN staged_spec_releases AS present
+    ON present.spec = specs.hash AND present.package = specs.package
+JOIN staged_sources AS accepted
+    ON accepted.package = specs.package AND accepted.release = present.release
+"""
+
+
+def _age(page: tuple[str, str, str]) -> tuple[object, ...]:
+    return release_key(page[0])
+
+
+def _has_twin(staged: sqlite3.Connection, path: str, refused: Collection[str]) -> bool:
+    twins = staged.execute(
+        "SELECT twin.path FROM files.files AS page JOIN files.files AS twin"
+        " ON twin.release = page.release AND twin.package = page.package"
+        " WHERE page.path = ? AND twin.path <> page.path",
+        [path],
+    )
+    return any(twin not in refused for (twin,) in twins)

@@ -1,0 +1,1 @@
+"""What can be read: finding the sources, listing them, and reading each kind."""

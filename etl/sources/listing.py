@@ -1,0 +1,265 @@
+"""List the files that should be pages, with the release and the package each is of.
+
+A page in upstream's layout is believed to be of the release and the package that its folders name
+until it is read, so that it need not be opened for being listed. Any other page, and pages with
+one path from several folders, are read at once and their content is kept, so that no page is
+opened twice.
+"""
+
+import os
+import re
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from etl.errors import Refusal, RefusedError, WrongUseError
+from etl.sources.choice import Choice
+from etl.sources.content import Content, no_content, page_of, read_content
+from etl.sources.find import (
+    PAGE_NAME,
+    Folder,
+    Found,
+    as_text,
+    layout_path,
+    named,
+    share_out,
+    walk,
+)
+from etl.sources.pages.grammar import Page
+from etl.workers import Workers
+
+TASKS_OF_FOLDER = 128
+"""Into so many tasks at most a folder is shared out: the processes are to end at one time."""
+
+# The first lines of an ordinary page; any other page is parsed whole for its names.
+_HEAD = re.compile(
+    rb'---\ntitle: "([\w.+-]+)"\nlayout: cache\ncategories: \[package, ([\w.+-]+)\]\n', re.ASCII
+)
+
+Item = TypeVar("Item")
+_Row = tuple[object, ...]
+
+
+class ListedFile(NamedTuple):
+    """A file that should be a page; the columns of the table `files` of the staging folder.
+
+    Attributes:
+        real: absolute path without links, as bytes since it need not be UTF-8.
+        file: as the person who named it would name it, for messages.
+        path: its path in the database.
+        in_layout: whether the folders in `path` name a release and a package.
+        is_placed: whether `release` and `package` are what the page says, not its folders.
+        release: the release it is of; None if it says none.
+        package: the package it is of; None if it says none.
+        content: what was read of it; None of a file that was not read yet.
+        unread_kind: of the refusal, if it cannot be read.
+        unread_message: of the refusal, if it cannot be read.
+        sha256: of the content; None of a file that was not read yet.
+    """
+
+    real: bytes
+    file: str
+    path: str
+    in_layout: bool
+    is_placed: bool
+    release: str | None
+    package: str | None
+    content: bytes | None = None
+    unread_kind: str | None = None
+    unread_message: str | None = None
+    sha256: str | None = None
+
+    def read(self) -> Content:
+        """What is in it: what was read when it was listed, or else what is read now."""
+        if self.content is None:
+            return read_content(self.real)
+        refusal = None
+        if self.unread_kind:
+            refusal = Refusal(0, self.unread_kind, self.unread_message or "")
+        return Content(self.content, self.sha256 or "", refusal)
+
+    def names_to_choose_by(self, page: Page | None = None) -> tuple[str, str]:
+        """Release and package: as the page says; without readable names it counts by its folders.
+
+        Args:
+            page: what was read of it, if it could be read.
+        """
+        if page:
+            return page.release, page.package
+        if self.is_placed and self.release and self.package:
+            return self.release, self.package
+        release, package = self.path.split("/")[:2] if self.in_layout else ("", "")
+        return release, package
+
+
+FILE_COLUMNS = ", ".join(ListedFile._fields)
+"""What to select from `files` for a `ListedFile`."""
+
+
+def names_in(content: Content, folders: tuple[str, str] | None) -> tuple[str, str] | None:
+    """Release and package that a page says it is of; None if it is to be refused.
+
+    Args:
+        content: what is in it.
+        folders: what its folders say. A page that says the same in its first lines is believed;
+            any other is first made sure to be a page.
+    """
+    head = _HEAD.match(content.data)
+    if head and folders == (head[2].decode(), head[1].decode()):
+        return folders
+    try:
+        page = page_of(content)
+    except RefusedError:
+        return None
+    return page.release, page.package
+
+
+def list_files(
+    folder: Path, paths: Sequence[Path], choice: Choice, workers: Workers
+) -> Iterator[int]:
+    """Write `files.db` into the staging folder.
+
+    Args:
+        folder: the staging folder.
+        paths: what was named.
+        choice: what is wanted of it; of the files that must be read, only these are listed.
+        workers: who looks into folders and files.
+
+    Yields:
+        Numbers of files as they are listed.
+
+    Raises:
+        WrongUseError: a path is missing or holds no pages.
+    """
+    with closing(sqlite3.connect(folder / "files.db")) as files, files:
+        files.execute("PRAGMA synchronous = OFF")
+        files.execute(f"CREATE TABLE files ({FILE_COLUMNS}, PRIMARY KEY (real))")
+        insert = f"INSERT OR IGNORE INTO files VALUES ({_marks(len(ListedFile._fields))})"
+        for path in paths:
+            number = 0
+            for rows in _found(named(path), workers):
+                files.executemany(insert, rows)
+                number += len(rows)
+                yield len(rows)
+            if not number:
+                raise WrongUseError(
+                    f"{path}: no pages here; expected <release>/<package>/{PAGE_NAME} below it"
+                )
+        files.execute("CREATE INDEX by_path ON files (path)")
+        _read_others(files, choice, workers)
+        while _number_same_paths(files):
+            # A number can give a file the path of another one that is really called so.
+            pass
+        files.execute("CREATE INDEX by_package ON files (package)")
+
+
+class _Task(NamedTuple):
+    """Pages to list, and folders whose pages are to be listed."""
+
+    pages: Sequence[Found]
+    folders: Sequence[Folder]
+
+
+def _found(top: Found | Folder, workers: Workers) -> Iterator[Sequence[_Row]]:
+    if isinstance(top, Found):
+        yield [tuple(_listed(top))]
+        return
+    pages, folders = share_out(top)
+    tasks = chain(
+        (_Task(part, ()) for part in _parts(pages)), (_Task((), part) for part in _parts(folders))
+    )
+    yield from workers.run(_list, tasks)
+
+
+def _parts(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    size = len(items) // TASKS_OF_FOLDER + 1
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def _list(task: _Task) -> list[_Row]:
+    pages = chain(task.pages, *map(walk, task.folders))
+    # A plain tuple goes to another process in half the time.
+    return [tuple(_listed(page)) for page in pages]
+
+
+def _listed(found: Found) -> ListedFile:
+    real, file = os.fsencode(found.real), as_text(found.file)
+    layout = layout_path(found.real)
+    path = as_text(layout or found.real.rsplit("/", 1)[-1])
+    if found.leads_out is not None:
+        message = f"a link that leads out of {as_text(found.leads_out)}; name what it leads to"
+        if layout is None:
+            path = as_text(os.path.relpath(found.file, found.leads_out))
+        unread = ListedFile(real, file, path, layout is not None, False, None, None)
+        return _placed(unread, no_content(Refusal(0, "unreadable", message)))
+    release, package = path.split("/")[:2] if layout else (None, None)
+    return ListedFile(real, file, path, layout is not None, False, release, package)
+
+
+def _read_others(files: sqlite3.Connection, choice: Choice, workers: Workers) -> None:
+    """Read the files whose folders do not tell what they are of; keep those that are wanted."""
+    others = files.execute(
+        f"SELECT {FILE_COLUMNS} FROM files WHERE content IS NULL AND (NOT in_layout OR path IN"
+        " (SELECT path FROM files GROUP BY path HAVING count(*) > 1))"
+    ).fetchall()
+    for rows in workers.run(_place_all, _parts(others)):
+        wanted = [
+            row
+            for row in rows
+            if choice.includes(*ListedFile(*row).names_to_choose_by())  # type: ignore[arg-type]
+        ]
+        files.executemany("DELETE FROM files WHERE real = ?", [row[:1] for row in rows])
+        marks = _marks(len(ListedFile._fields))
+        files.executemany(f"INSERT INTO files VALUES ({marks})", wanted)
+
+
+def _place_all(rows: Sequence[_Row]) -> list[_Row]:
+    files = [ListedFile(*row) for row in rows]  # type: ignore[arg-type]
+    return [tuple(_placed(file, file.read())) for file in files]
+
+
+def _placed(file: ListedFile, content: Content) -> ListedFile:
+    """A file of which it is known what it says it is of."""
+    folders = (file.release, file.package) if file.release and file.package else None
+    release, package = names_in(content, folders) or (None, None)
+    path = file.path
+    if not file.in_layout and release:
+        path = f"{release}/{package}/{path}"
+    return file._replace(
+        path=path,
+        is_placed=True,
+        release=release,
+        package=package,
+        content=content.data,
+        unread_kind=content.refusal.kind if content.refusal else None,
+        unread_message=content.refusal.message if content.refusal else None,
+        sha256=content.sha256,
+    )
+
+
+def _number_same_paths(files: sqlite3.Connection) -> bool:
+    """Give every file a path of its own.
+
+    Copies with one path are one page. Different contents with one path are numbered in the order
+    of their SHA-256, which depends on neither the folders nor the order of the arguments.
+    """
+    same_path = files.execute(
+        "SELECT rowid, path, row_number() OVER (PARTITION BY path, sha256 ORDER BY rowid),"
+        " dense_rank() OVER (PARTITION BY path ORDER BY sha256) FROM files"
+        " WHERE path IN (SELECT path FROM files GROUP BY path HAVING count(*) > 1)"
+    ).fetchall()
+    files.executemany(
+        "DELETE FROM files WHERE rowid = ?", [(row[0],) for row in same_path if row[2] > 1]
+    )
+    files.executemany(
+        "UPDATE files SET path = path || ' (' || ? || ')' WHERE rowid = ?",
+        [(number, rowid) for rowid, _, copy, number in same_path if copy == 1 and number > 1],
+    )
+    return bool(same_path)
+
+
+def _marks(count: int) -> str:
+    return ", ".join("?" * count)

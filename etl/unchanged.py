@@ -1,0 +1,115 @@
+"""Whether a build would give the database that is there: by the hashes of its sources.
+
+Only then, and for nothing else, are pages opened before they are read.
+"""
+
+import hashlib
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import NamedTuple
+
+from etl.schema import APPLICATION_ID
+from etl.sources.choice import Choice
+from etl.sources.listing import FILE_COLUMNS, ListedFile, names_in
+from etl.workers import Workers
+
+_FILES_IN_TASK = 256
+
+_Row = tuple[str, int, str]
+"""Path, bytes and SHA-256 of a source."""
+
+
+def read_ids(database: Path) -> tuple[int, int]:
+    """`PRAGMA application_id` and `user_version` of a file; zeros if it is no SQLite database."""
+    with database.open("rb") as file:
+        header = file.read(100)
+    if not header.startswith(b"SQLite format 3\0"):
+        return 0, 0
+    return int.from_bytes(header[68:72], "big"), int.from_bytes(header[60:64], "big")
+
+
+@lru_cache(maxsize=1)
+def tool_fingerprint() -> int:
+    """31 bits that differ when the tool, or a library that decides what it writes, does."""
+    digest = hashlib.sha256()
+    for module in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(module.read_bytes())
+    for part in (version("archspec"), version("sqlite-utils"), sqlite3.sqlite_version):
+        digest.update(part.encode())
+    return int.from_bytes(digest.digest()[:4], "big") >> 1
+
+
+def is_unchanged(
+    database: Path, folder: Path, choice: Choice, workers: Workers, *, skip_bad: bool
+) -> bool:
+    """Whether the database was made by this tool from exactly the files listed in `files.db`.
+
+    Args:
+        database: the database.
+        folder: the staging folder.
+        choice: which of the files would be read.
+        workers: who opens the files.
+        skip_bad: whether bad sources may be left out.
+    """
+    if not database.exists() or read_ids(database) != (APPLICATION_ID, tool_fingerprint()):
+        return False
+    # A damaged database is replaced.
+    with (
+        suppress(sqlite3.DatabaseError),
+        closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as old,
+    ):
+        # Left out last time; without --skip-bad it must be reported now. What could not be read
+        # is looked at again: the reason may be another one.
+        bad = "release IS NULL" if not skip_bad else "bytes = 0"
+        if old.execute(f"SELECT 1 FROM sources WHERE {bad} LIMIT 1").fetchone():
+            return False
+        old.execute("CREATE TEMP TABLE found (path, bytes, sha256)")
+        for rows in workers.run(_hash_files, _tasks(folder, choice)):
+            (last,) = old.execute("SELECT count(*) FROM found").fetchone()
+            old.executemany("INSERT INTO found VALUES (?, ?, ?)", rows)
+            if old.execute(_OTHERS, [last]).fetchone():
+                return False
+        (same_number,) = old.execute(
+            "SELECT (SELECT count(*) FROM found) = (SELECT count(*) FROM sources)"
+        ).fetchone()
+        # Every path is there once on both sides.
+        return bool(same_number)
+    return False
+
+
+_OTHERS = """
+SELECT 1 FROM found LEFT JOIN sources USING (path) WHERE found.rowid > ?
+AND (found.bytes, found.sha256) IS NOT (sources.bytes, sources.sha256) LIMIT 1
+"""
+
+
+class _Task(NamedTuple):
+    """Files to open, as rows of `files`."""
+
+    files: Sequence[tuple[object, ...]]
+    choice: Choice
+
+
+def _tasks(folder: Path, choice: Choice) -> Iterator[_Task]:
+    with closing(sqlite3.connect(folder / "files.db")) as files:
+        rows = files.execute(f"SELECT {FILE_COLUMNS} FROM files")
+        while part := rows.fetchmany(_FILES_IN_TASK):
+            yield _Task(part, choice)
+
+
+def _hash_files(task: _Task) -> list[_Row]:
+    rows = (_hashed(ListedFile(*row), task.choice) for row in task.files)  # type: ignore[arg-type]
+    return [row for row in rows if row]
+
+
+def _hashed(file: ListedFile, choice: Choice) -> _Row | None:
+    content = file.read()
+    if choice != Choice():
+        names = None if file.is_placed else names_in(content, file.names_to_choose_by())
+        if not choice.includes(*(names or file.names_to_choose_by())):
+            return None
+    return file.path, len(content.data), content.sha256
