@@ -5,6 +5,8 @@ PAGES ?= data/_cache
 PORT ?= 8001
 SKIP_BAD ?=
 BUILD_OPTIONS ?= $(if $(SKIP_BAD),--skip-bad)
+# The shell takes it from the environment, whatever characters are in it.
+export PAGES
 
 VENV = .venv
 PY = $(VENV)/bin/python
@@ -85,7 +87,7 @@ $(TEST_READY): $(READY) requirements-test.lock
 
 # The build itself sees whether a page changed: by contents, which is sure, and in little time.
 $(DB): $(READY) FORCE
-	$(PY) -m etl build $(BUILD_OPTIONS) $(DB) $(PAGES)
+	$(PY) -m etl build $(BUILD_OPTIONS) $(DB) "$$PAGES"
 
 $(INSPECT): $(DB)
 	$(VENV)/bin/datasette inspect $(DB) --inspect-file $@

@@ -5,11 +5,11 @@
 .PHONY: verify bundle publish pages dist
 
 # The pages that are part of the project are never fetched over.
-FETCH_INTO = $(if $(filter data/_cache,$(PAGES)),pages,$(PAGES))
+export FETCH_INTO = $(if $(filter data/_cache,$(PAGES)),pages,$(PAGES))
 
 ## verify: prove that the database holds every fact of the pages and nothing else
 verify: build
-	@$(PY) -m etl verify $(DB) $(PAGES)
+	@$(PY) -m etl verify $(DB) "$$PAGES"
 
 # Two hosts are plugins of Datasette, which come with the packages for tests.
 publish: $(if $(filter fly vercel,$(TARGET)),$(TEST_READY),$(READY))
@@ -18,15 +18,15 @@ publish: $(if $(filter fly vercel,$(TARGET)),$(TEST_READY),$(READY))
 publish:
 	@$(PY) -m publish check
 	@$(MAKE) --no-print-directory build
-	@$(PY) -m publish deploy $(DB) $(PAGES)
+	@$(PY) -m publish deploy $(DB) "$$PAGES"
 
 ## bundle: dist/bundle, from which Docker builds the site on any host
 bundle: build
-	@$(PY) -m publish bundle $(DB) $(PAGES) dist/bundle
+	@$(PY) -m publish bundle $(DB) "$$PAGES" dist/bundle
 
 ## pages: fetch the pages of RELEASES="develop v0.23.1" (or all) into pages/; then make PAGES=pages
 pages: $(READY)
-	@$(PY) -m publish pages $(FETCH_INTO)
+	@$(PY) -m publish pages "$$FETCH_INTO"
 
 ## dist: the database compressed, its tables as CSV and Parquet, checksums, a data package
 dist: build $(TEST_READY)

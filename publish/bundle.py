@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+from etl.lock import locked
 from publish.note import version_note
 from publish.site import (
     DATABASE,
@@ -77,12 +78,19 @@ def write_bundle(folder: Path, database: Path, pages: Path) -> None:
         pages: where its pages are, for the version note.
 
     Raises:
+        FailedError: another run is writing it.
         PublishError: there is no such database, its name is not the site's, or the folder holds
             something else.
     """
     check_database(database)
     if folder.exists() and not (folder / "Dockerfile").is_file():
         raise PublishError(f"{folder} is there and is no bundle, so it is not replaced.")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with locked(folder.with_name(f".{folder.name}.lock"), str(folder)):
+        _write(folder, database, pages)
+
+
+def _write(folder: Path, database: Path, pages: Path) -> None:
     new = folder.with_name(f"{folder.name}.new")
     shutil.rmtree(new, ignore_errors=True)
     site = new / "site"

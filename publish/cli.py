@@ -5,19 +5,20 @@ from pathlib import Path
 
 import click
 
+from etl.errors import FailedError
 from publish import bundle, deploy, dist, live, pages
 from publish.hosts import HOSTS, Host, Place
 from publish.site import PublishError, check_database, serve_options
 
 
 class Group(click.Group):
-    """Shows a `PublishError` as a message."""
+    """Shows a `PublishError`, or what the etl could not do, as a message."""
 
     def invoke(self, context: click.Context) -> object:
         """Run the command."""
         try:
             return super().invoke(context)
-        except PublishError as error:
+        except (PublishError, FailedError) as error:
             raise click.ClickException(str(error)) from None
 
 
@@ -77,6 +78,14 @@ def check_command(host: Host, service: str, project: str, region: str) -> None:
     deploy.check_place(host, Place(service, project, region))
 
 
+def _split(text: str) -> tuple[str, ...]:
+    """Split options as a shell does."""
+    try:
+        return tuple(shlex.split(text))
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r}: {error}; close every quote.") from None
+
+
 @main.command("deploy")
 @DATABASE
 @PAGES
@@ -89,7 +98,11 @@ def check_command(host: Host, service: str, project: str, region: str) -> None:
 )
 @click.option("--force", envvar="FORCE", default="", help="Anything: deploy in any case (FORCE).")
 @click.option(
-    "--options", envvar="OPTIONS", default="", help="More for datasette publish (OPTIONS)."
+    "--options",
+    envvar="OPTIONS",
+    default="",
+    callback=lambda _context, _option, text: _split(text),
+    help="More for datasette publish (OPTIONS).",
 )
 def deploy_command(
     database: Path,
@@ -100,10 +113,10 @@ def deploy_command(
     region: str,
     address: str,
     force: str,
-    options: str,
+    options: tuple[str, ...],
 ) -> None:
     """Publish DB, made of PAGES, to a hosting service."""
-    place = Place(service, project, region, tuple(shlex.split(options)))
+    place = Place(service, project, region, options)
     deploy.check_place(host, place)
     check_database(database)
     deploy.check_room(host, database)

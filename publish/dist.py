@@ -17,6 +17,7 @@ from typing import Any
 
 import yaml
 
+from etl.lock import locked
 from etl.schema import TABLES, Column, Table
 from publish.site import DATABASE, METADATA, PublishError, check_database
 
@@ -41,9 +42,16 @@ def write_dist(folder: Path, database: Path) -> None:
         database: the database.
 
     Raises:
+        FailedError: another run is writing them.
         PublishError: there is no such database, or DuckDB is not installed.
     """
     check_database(database)
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder / ".lock", str(folder)):
+        _write_parts(folder, database)
+
+
+def _write_parts(folder: Path, database: Path) -> None:
     new = folder / ".new"
     shutil.rmtree(new, ignore_errors=True)
     (new / "csv").mkdir(parents=True)

@@ -20,6 +20,8 @@ def run(folder: Path, *arguments: str) -> str:
         ["git", "-C", str(folder), *arguments],
         capture_output=True,
         text=True,
+        # A name in a repository need not be UTF-8.
+        errors="surrogateescape",
         check=True,
         env=environment | {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"},
     )

@@ -1,12 +1,12 @@
 """Fetch the pages of some releases from the repository of Spack's build-cache website."""
 
-import fcntl
 import shutil
 import subprocess
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from etl.lock import locked
 from etl.order import releases_newest_first
 from publish import git
 from publish.site import PublishError
@@ -19,6 +19,9 @@ CACHE = "_cache"
 
 FETCH = ("--depth", "1", "--filter=blob:none", "--no-tags")
 """Neither history nor contents; a checkout then fetches the contents that it needs."""
+
+_PATTERN = frozenset("*?[]\\")
+"""Characters for which git takes the name of a folder for a pattern."""
 
 Say = Callable[[str], None]
 
@@ -43,7 +46,10 @@ def fetch(folder: Path, releases: Sequence[str], source: str, say: Say) -> None:
         raise PublishError("git is not installed, or not on PATH.")
     with _clear_errors():
         _prepare(folder, source)
-        with _alone(folder):
+        # A link would lead to a file of whoever fetches; as a text it leads nowhere.
+        git.run(folder, "config", "core.symlinks", "false")
+        with locked(folder / ".git/fetch-pages.lock", str(folder)):
+            _remove_locks_of_git(folder / ".git")
             say(f"Asking {source} what there is")
             git.run(folder, "fetch", *FETCH, "origin", "HEAD")
             commit = git.run(folder, "rev-parse", "FETCH_HEAD")
@@ -76,23 +82,15 @@ def _prepare(folder: Path, source: str) -> None:
     git.run(folder, "config", "index.sparse", "true")
 
 
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keep a second run out, and remove the locks that git left when it was killed."""
-    own = folder / ".git"
-    with (own / "fetch-pages.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise PublishError(f"Pages are being fetched into {folder} already.") from error
-        for left in (own / "index.lock", own / "shallow.lock", own / "info/sparse-checkout.lock"):
-            left.unlink(missing_ok=True)
-        yield
+def _remove_locks_of_git(own: Path) -> None:
+    """Remove the locks that git left when it was killed."""
+    for left in (own / "index.lock", own / "shallow.lock", own / "info/sparse-checkout.lock"):
+        left.unlink(missing_ok=True)
 
 
 def _releases_at(folder: Path, commit: str) -> list[str]:
-    found = git.run(folder, "ls-tree", "-d", "--name-only", commit, f"{CACHE}/")
-    return releases_newest_first(Path(line).name for line in found.splitlines())
+    found = git.run(folder, "ls-tree", "-d", "-z", "--name-only", commit, f"{CACHE}/")
+    return releases_newest_first(Path(path).name for path in found.split("\0") if path)
 
 
 def _choose(wanted: Sequence[str], there_are: Sequence[str]) -> list[str]:
@@ -103,17 +101,21 @@ def _choose(wanted: Sequence[str], there_are: Sequence[str]) -> list[str]:
     return [name for name in there_are if name in wanted]
 
 
-def _check_out(folder: Path, commit: str, releases: Iterable[str], say: Say) -> None:
-    wanted = [f"{CACHE}/{name}" for name in releases]
-    before = (git.ask(folder, "sparse-checkout", "list") or "").splitlines()
-    git.run(
-        folder, "sparse-checkout", "set", "--cone", *(path for path in wanted if path in before)
-    )
+def _check_out(folder: Path, commit: str, releases: Sequence[str], say: Say) -> None:
+    there = [name for name in releases if (folder / CACHE / name).is_dir()]
+    git.run(folder, "sparse-checkout", "set", "--cone", *_folders(there))
     git.run(folder, "checkout", "--quiet", "--force", "--detach", commit)
-    for path in wanted:
-        if path not in before:
-            git.run(folder, "sparse-checkout", "add", path)
-        say(f"{Path(path).name}: {_count(folder / path)} pages")
+    for name in releases:
+        if name not in there:
+            git.run(folder, "sparse-checkout", "add", *_folders([name]))
+        say(f"{name}: {_count(folder / CACHE / name)} pages")
+
+
+def _folders(releases: Sequence[str]) -> Iterator[str]:
+    """The folders of releases, as arguments that git takes by their letters."""
+    if any(_PATTERN.intersection(name) for name in releases):
+        yield "--skip-checks"
+    yield from (f"{CACHE}/{name}" for name in releases)
 
 
 def _count(folder: Path) -> str:

@@ -545,6 +545,13 @@ def test_more_options_are_passed_on(tmp_path: Path) -> None:
     assert command[-2:] == ["--memory", "1Gi"]
 
 
+def test_options_that_no_shell_would_take(tmp_path: Path, real_database: Path) -> None:
+    command = ["deploy", str(real_database), str(tmp_path), "--options", '"']
+    done = CliRunner().invoke(main, command)
+    assert done.exit_code == 2
+    assert done.output.endswith("'\"': No closing quotation; close every quote.\n")
+
+
 def test_a_recipe_that_has_changed_is_noticed(tmp_path: Path) -> None:
     file = tmp_path / "index.py"
     file.write_text("ds = Datasette(cors=False)\n")

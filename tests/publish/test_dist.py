@@ -16,6 +16,7 @@ import duckdb
 import pytest
 from click.testing import CliRunner
 
+from etl.lock import locked
 from etl.schema import TABLES, Table
 from publish.cli import main
 from tests.conftest import build
@@ -219,3 +220,13 @@ def test_without_duckdb(database: Path, tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert done.stderr == "Error: DuckDB is not installed: pip install duckdb\n"
+
+
+def test_two_runs_at_once(database: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "dist"
+    folder.mkdir()
+    with locked(folder / ".lock", "it"):
+        other = CliRunner().invoke(main, ["dist", str(database), str(folder)])
+    assert other.exit_code == 1
+    assert other.output == f"Error: {folder}: another run is writing it; wait for its end\n"
+    assert list(folder.iterdir()) == []

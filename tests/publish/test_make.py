@@ -1,6 +1,7 @@
 """The targets of `publish.mk` call the command line with what the Makefile knows."""
 
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -13,8 +14,13 @@ def planned(target: str, **variables: str) -> list[str]:
     """What make would run for a target where everything has been installed and built."""
     done = [f"--old-file={name}" for name in (".venv/.ready", ".venv/.test-ready", "build")]
     values = [f"{name}={value}" for name, value in variables.items()]
-    command = ["make", "--dry-run", "--no-print-directory", *done, target, *values]
+    tell = "--eval=into: ; $(info into $(FETCH_INTO))"
+    command = ["make", "--dry-run", "--no-print-directory", tell, *done, "into", target, *values]
     said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    into = said.splitlines()[0].removeprefix("into ")
+    # The shell takes folders from its environment.
+    said = said.replace('"$PAGES"', variables.get("PAGES", "data/_cache"))
+    said = said.replace('"$FETCH_INTO"', into)
     return [line for line in said.splitlines() if line.startswith(f"{PYTHON} -m publish")]
 
 
@@ -36,6 +42,22 @@ def test_bundle_and_dist() -> None:
 @pytest.mark.parametrize(("pages", "into"), [("data/_cache", "pages"), ("mine", "mine")])
 def test_pages_are_never_fetched_over_the_projects_own(pages: str, into: str) -> None:
     assert planned("pages", PAGES=pages) == [f"{PYTHON} -m publish pages {into}"]
+
+
+def test_a_folder_of_any_name_arrives_whole(tmp_path: Path) -> None:
+    stub = tmp_path / "python"
+    stub.write_text('#!/bin/sh\nprintf "<%s>\\n" "$@"\n')
+    stub.chmod(0o755)
+    name = "my  pages; 'x' * [y] ü"
+    done = subprocess.run(
+        ["make", "--old-file=.venv/.ready", f"PY={stub}", "DB=a.db", "a.db", f"PAGES={name}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    said = [line for line in done.stdout.splitlines() if line.startswith("<")]
+    assert said == ["<-m>", "<etl>", "<build>", "<a.db>", f"<{name}>"]
 
 
 def test_variables_of_make_arrive() -> None:

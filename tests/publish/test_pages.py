@@ -188,7 +188,7 @@ def test_two_runs_at_once(upstream: Path, tmp_path: Path) -> None:
     fetch(folder, ["develop"], upstream.as_uri(), second)
     (other,) = others
     assert other.exit_code == 1
-    assert other.output == f"Error: Pages are being fetched into {folder} already.\n"
+    assert other.output == f"Error: {folder}: another run is writing it; wait for its end\n"
 
 
 def test_without_git(upstream: Path, tmp_path: Path, stand_ins: StandIns) -> None:
@@ -206,3 +206,26 @@ def test_the_environment_of_a_git_hook_does_not_lead_it_astray(
     assert pages(tmp_path / "pages", upstream, "develop").exit_code == 0
     assert git.run(upstream, "rev-parse", "HEAD") == before
     assert found(tmp_path / "pages") == DEVELOP | ALWAYS
+
+
+@pytest.mark.parametrize("name", ["*", "[x]", "a b", 'q"t', "back\\slash", "ü", "日本"])
+def test_folders_of_any_name_are_fetched(upstream: Path, tmp_path: Path, name: str) -> None:
+    write_specs(upstream / "_cache", name, "zlib", spec("z"))
+    commit(upstream)
+    folder = tmp_path / "pages"
+    fetch(folder, ["v0.23.1", name], upstream.as_uri(), print)
+    fetch(folder, ["v0.23.1", name], upstream.as_uri(), print)
+    assert found(folder) == ALWAYS | VERSION | {f"_cache/{name}/zlib/specs.md"}
+
+
+def test_links_of_upstream_lead_nowhere(upstream: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("secret\n")
+    (upstream / "_cache/develop/evil").mkdir()
+    (upstream / "_cache/develop/evil/specs.md").symlink_to(secret)
+    (upstream / "_cache/develop/folder").symlink_to(tmp_path)
+    commit(upstream)
+    folder = tmp_path / "pages"
+    fetch(folder, ["develop"], upstream.as_uri(), print)
+    assert [path for path in folder.rglob("*") if path.is_symlink()] == []
+    assert (folder / "_cache/develop/evil/specs.md").read_text() == str(secret)
