@@ -1,10 +1,12 @@
 """Sites that several tests share: Datasette as `make serve` starts it, on small databases."""
 
+import gc
 import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
+import tracemalloc
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,23 @@ def opened(*arguments: Any, **options: Any) -> Iterator[Datasette]:
         datasette.executor.shutdown()
         for database in datasette.databases.values():
             database.close()
+
+
+@contextmanager
+def measured() -> Iterator[Callable[[], int]]:
+    """Tells by how many bytes the memory that Python has given out grew since the beginning."""
+    gc.collect()
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+
+    def grown() -> int:
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0] - before
+
+    try:
+        yield grown
+    finally:
+        tracemalloc.stop()
 
 
 @contextmanager
