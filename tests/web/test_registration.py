@@ -65,15 +65,16 @@ def test_hooks_are_called_in_the_order_that_is_meant() -> None:
     # Pluggy calls them from the last to the first, and wrappers are at the end of its list.
     _, called, *_ = registered(ROOT / "web" / "plugins")
     assert called["asgi_wrapper"] == [
-        "web.immutable.answers_cache",
+        "web.immutable.answers",
+        "web.immutable.encoding",
         "gzip",
-        "web.immutable.answers_etag",
         "web.spack.search",
         "web.immutable.limits",
         "web.immutable.request_log",
     ]
     assert [name for name in called["startup"] if name.startswith("web.")] == [
-        "web.immutable.answers_cache",
+        "web.immutable.collecting",
+        "web.immutable.answers",
         "web.immutable.arrays",
         "web.immutable.bitmaps",
         "web.immutable.database",

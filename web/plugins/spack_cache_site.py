@@ -15,15 +15,15 @@ from datasette.plugins import pm
 
 # Of a hook that several have, the last one registered is called first. That matters for
 # - what wraps the application: who is called first wraps first, and is the innermost. From the
-#   outside in: request_log and answers_cache (these two say so themselves), the compression of
-#   datasette-gzip, answers_etag, which answers without SQL, search, which redirects, limits, where
-#   turns are waited for;
-# - start: answers_cache comes last there, to set aside for good what all others have made;
+#   outside in: request_log, answers and encoding (these say so themselves), the compression of
+#   datasette-gzip, search, which redirects, and limits, where turns are waited for;
+# - start: collecting comes last there, to set aside for good what all others have made;
 # - facets and filters: bitmaps stands around arrays, whose classes it lets count by bitmaps.
 PLUGINS = (
+    "web.immutable.collecting",
+    "web.immutable.encoding",
+    "web.immutable.answers",
     "web.immutable.request_log",
-    "web.immutable.answers_cache",
-    "web.immutable.answers_etag",
     "web.spack.search",
     "web.spack.not_found",
     "web.spack.home",
@@ -46,7 +46,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = next(folder for folder in (HERE, HERE.parents[1]) if (folder / "web" / "spack").is_dir())
 
 SOURCES = (ROOT / "web" / "immutable", ROOT / "web" / "spack", ROOT / "etl")
-"""The code that answers depend on (see `web.immutable.answers_etag`)."""
+"""The code that answers depend on (see `web.immutable.answers`)."""
 
 
 def register() -> None:
