@@ -65,15 +65,19 @@ def test_hooks_are_called_in_the_order_that_is_meant() -> None:
     # Pluggy calls them from the last to the first, and wrappers are at the end of its list.
     _, called, *_ = registered(ROOT / "web" / "plugins")
     assert called["asgi_wrapper"] == [
+        "web.immutable.connections",
         "web.immutable.answers",
         "web.immutable.encoding",
+        "web.immutable.downloads",
         "gzip",
         "web.spack.search",
         "web.immutable.limits",
+        "web.immutable.streams",
         "web.immutable.request_log",
     ]
     assert [name for name in called["startup"] if name.startswith("web.")] == [
         "web.immutable.collecting",
+        "web.immutable.downloads",
         "web.immutable.answers",
         "web.immutable.arrays",
         "web.immutable.bitmaps",

@@ -15,14 +15,17 @@ from datasette.plugins import pm
 
 # Of a hook that several have, the last one registered is called first. That matters for
 # - what wraps the application: who is called first wraps first, and is the innermost. From the
-#   outside in: request_log, answers and encoding (these say so themselves), the compression of
-#   datasette-gzip, search, which redirects, and limits, where turns are waited for;
+#   outside in: request_log, connections, answers, encoding and downloads (these say so
+#   themselves), the compression of datasette-gzip, search, which redirects, limits, where turns
+#   are waited for, and streams, which sees what Datasette sends;
 # - start: collecting comes last there, to set aside for good what all others have made;
 # - facets and filters: bitmaps stands around arrays, whose classes it lets count by bitmaps.
 PLUGINS = (
     "web.immutable.collecting",
+    "web.immutable.downloads",
     "web.immutable.encoding",
     "web.immutable.answers",
+    "web.immutable.connections",
     "web.immutable.request_log",
     "web.spack.search",
     "web.spack.not_found",
@@ -40,6 +43,7 @@ PLUGINS = (
     "web.immutable.bitmaps",
     "web.immutable.database",
     "web.immutable.limits",
+    "web.immutable.streams",
 )
 
 HERE = Path(__file__).resolve().parent
