@@ -18,10 +18,12 @@ from datasette.plugins import pm
 #   outside in: request_log, connections, answers, encoding and downloads (these say so
 #   themselves), the compression of datasette-gzip, search, which redirects, limits, where turns
 #   are waited for, and streams, which sees what Datasette sends;
-# - start: collecting comes last there, to set aside for good what all others have made;
+# - start: collecting comes last there, to set aside for good what all others have made, and files
+#   says itself that it is first;
 # - facets and filters: bitmaps stands around arrays, whose classes it lets count by bitmaps.
 PLUGINS = (
     "web.immutable.collecting",
+    "web.immutable.files",
     "web.immutable.downloads",
     "web.immutable.encoding",
     "web.immutable.answers",
