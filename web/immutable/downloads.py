@@ -27,7 +27,7 @@ from web.immutable.asgi import App, Receive, Scope, Send
 from web.immutable.conditions import none_match_fails
 from web.immutable.encoding import without_encoding
 
-CHUNK = 256 * 1024
+CHUNK = 128 * 1024
 """Bytes that are read at once; each download has so much in memory."""
 
 CLOUD_RUN_BYTES = 32 * 1024 * 1024
