@@ -17,12 +17,17 @@ FILL = "with recursive n(i) as (select 1 union all select i + 1 from n limit 250
 
 
 def make_shelf(file: Path) -> Path:
-    """A database of 2,500 books, a view that fails on row 1,500, and many bytes."""
+    """A database of 2,500 books, views that fail or never end at row 1,500, and many bytes."""
     with closing(sqlite3.connect(file)) as database, database:
         database.execute("create table books (id integer primary key, title text)")
         database.execute(f"{FILL} insert into books select i, 'Book ' || i from n")
         database.execute(
             "create view torn as select id, json(iif(id = 1500, 'torn', '[]')) as page from books"
+        )
+        database.execute(
+            "create view slow as select id, iif(id = 1500, (with recursive n(i) as (select id "
+            "union all select i + 1 from n limit 1000000000) select count(*) from n), 0) as pages "
+            "from books"
         )
         database.execute("create table bytes (b)")
         database.execute("insert into bytes values (zeroblob(?))", (FILE_BYTES,))

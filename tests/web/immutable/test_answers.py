@@ -376,6 +376,14 @@ async def test_what_may_differ_next_time_is_not_kept(
     assert app.asked == 2
 
 
+async def test_datasettes_own_pages_are_known_below_a_prefix(made_database: Path) -> None:
+    with open_site(made_database) as site:
+        site._settings["base_url"] = "/builds/"
+        assert "etag" not in (await visit(site, "/builds/-/versions.json")).headers
+        assert "etag" in (await visit(site, "/builds/-/static/app.css")).headers
+        assert "etag" in (await visit(site, "/builds/spack-cache.json")).headers
+
+
 async def test_what_charts_ask_for_is_kept(real_site: Datasette) -> None:
     await real_site.invoke_startup()
     (chart, *_) = next(iter(real_site.metadata()["plugins"]["datasette-dashboards"].values()))[

@@ -32,6 +32,17 @@ async def test_a_stream_that_fails_breaks_off(
                 assert lines == ["id,page", *(f"{number},[]" for number in range(1, 1401)), ""]
 
 
+async def test_a_stream_that_takes_too_much_time_breaks_off(
+    shelf: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with open_shelf(shelf, sql_time_limit_ms=1000) as datasette:
+        sent = await ask(datasette, "/shelf/slow.csv?_stream=1")
+    assert (sent.status, sent.is_complete) == (200, False)
+    lines = b"".join(sent.bodies).decode().split("\r\n")
+    assert lines == ["id,pages", *(f"{number},0" for number in range(1, 1401)), ""]
+    assert "OperationalError('interrupted')" in capsys.readouterr().err
+
+
 async def test_a_stream_that_is_too_long_breaks_off(shelf: Path) -> None:
     with open_shelf(shelf, max_csv_mb=1) as datasette:
         await datasette.invoke_startup()
