@@ -65,6 +65,7 @@ def test_hooks_are_called_in_the_order_that_is_meant() -> None:
     # Pluggy calls them from the last to the first, and wrappers are at the end of its list.
     _, called, *_ = registered(ROOT / "web" / "plugins")
     assert called["asgi_wrapper"] == [
+        "web.immutable.prefix",
         "web.immutable.answers_cache",
         "gzip",
         "web.immutable.answers_etag",
@@ -74,6 +75,7 @@ def test_hooks_are_called_in_the_order_that_is_meant() -> None:
     ]
     assert [name for name in called["startup"] if name.startswith("web.")] == [
         "web.immutable.answers_cache",
+        "web.immutable.prefix",
         "web.immutable.arrays",
         "web.immutable.bitmaps",
         "web.immutable.database",

@@ -15,14 +15,15 @@ from datasette.plugins import pm
 
 # Of a hook that several have, the last one registered is called first. That matters for
 # - what wraps the application: who is called first wraps first, and is the innermost. From the
-#   outside in: request_log and answers_cache (these two say so themselves), the compression of
-#   datasette-gzip, answers_etag, which answers without SQL, search, which redirects, limits, where
-#   turns are waited for;
+#   outside in: request_log, prefix, which completes addresses for all others, and answers_cache
+#   (these three say so themselves), the compression of datasette-gzip, answers_etag, which
+#   answers without SQL, search, which redirects, limits, where turns are waited for;
 # - start: answers_cache comes last there, to set aside for good what all others have made;
 # - facets and filters: bitmaps stands around arrays, whose classes it lets count by bitmaps.
 PLUGINS = (
     "web.immutable.request_log",
     "web.immutable.answers_cache",
+    "web.immutable.prefix",
     "web.immutable.answers_etag",
     "web.spack.search",
     "web.spack.not_found",

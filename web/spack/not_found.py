@@ -10,6 +10,7 @@ from datasette.database import Database
 from datasette.utils import add_cors_headers, tilde_decode, tilde_encode
 from datasette.utils.asgi import NotFound, Request, Response
 
+from web.immutable.prefix import path_below_prefix
 from web.spack.names import DATABASE
 
 MOST = 8
@@ -50,9 +51,10 @@ def handle_exception(
         return None
 
     async def response() -> Response:
-        words = [tilde_decode(part) for part in request.path.split("/") if part]
-        if path := await _meant(datasette, words):
-            return Response.redirect(path)
+        path = path_below_prefix(datasette, request.path)
+        words = [tilde_decode(part) for part in path.split("/") if part]
+        if meant := await _meant(datasette, words):
+            return Response.redirect(meant)
         headers: dict[str, str] = {}
         if datasette.cors:
             add_cors_headers(headers)
