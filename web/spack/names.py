@@ -6,10 +6,15 @@ from urllib.parse import urlencode
 
 from datasette.utils import tilde_encode
 
+from etl import extract
+
 DATABASE = "spack-cache"
 """The name by which Datasette knows the database."""
 
-DAG_HASH = re.compile(r"[a-z2-7]{32}")
+DAG_HASH = extract.HASH
+
+WEB_ADDRESS = re.compile(r"https?://[^/\s]", re.IGNORECASE)
+"""How an address begins that a link may lead to; `javascript:` runs, and `//` is anybody's."""
 
 TABLES = {
     "package": "packages",
@@ -67,6 +72,11 @@ class Places(NamedTuple):
         if table == "variants" and not ONE_VALUE.fullmatch(value):
             return self.specs(variants=value)
         return self.row(table, value) if table else None
+
+
+def is_web_address(text: str) -> bool:
+    """Tell whether a text can be the address of a link."""
+    return bool(WEB_ADDRESS.match(text))
 
 
 def lists_release(releases: str, release: str) -> bool:
