@@ -401,8 +401,8 @@ async def test_a_release_shows_its_stacks_and_what_changed(site: Datasette) -> N
         "What changed since develop-2025-07-13": (
             "All changes, package by package New specs 7 Specs gone 1"
             " New packages 3 <img src=x onerror=alert(1)> `reboot`; py-numpy xz Packages gone 0"
-            " New versions 4 <img src=x onerror=alert(1)> `reboot`;@1.0;reboot py-numpy@1.26.4"
-            " py-numpy@2.2.6 xz@5.6.3 For programs: JSON"
+            " New versions 4 <img src=x onerror=alert(1)> `reboot`;@1.0;reboot py-numpy@2.2.6"
+            " py-numpy@1.26.4 xz@5.6.3 For programs: JSON"
         ),
     }
 

@@ -17,6 +17,7 @@ from datasette.app import Datasette
 from datasette.utils import to_css_class
 from markupsafe import Markup, escape
 
+from web.spack.commands import install, use_mirror
 from web.spack.names import DAG_HASH, DATABASE, TABLES, Places, is_web_address
 
 SHOWN = 4
@@ -238,13 +239,15 @@ def _texts(values: Sequence[Any]) -> list[str] | None:
 
 @hookimpl  # type: ignore[untyped-decorator]
 def prepare_jinja2_environment(env: Any, datasette: Datasette) -> None:
-    """Give templates `places`, and filters for cells, rows, addresses and numbers of things."""
+    """Give templates `places`, commands, and filters for cells, rows and numbers of things."""
     most = Bounds(MOST_ELEMENTS, datasette.setting("truncate_cells_html") or ROOM)
 
     def places() -> Places:
         return Places(datasette.urls.path(DATABASE))
 
     env.globals["places"] = places
+    env.globals["use_mirror"] = use_mirror
+    env.globals["install"] = install
     env.filters["cell"] = lambda value, column: cell(places(), column, value)
     env.filters["table_rows"] = lambda rows, columns: table_rows(places(), rows, columns, most)
     env.filters["query_rows"] = lambda rows, columns: query_rows(rows, columns, most)

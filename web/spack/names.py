@@ -27,6 +27,9 @@ TABLES = {
 ONE_VALUE = re.compile(r"[+~][^+~].*|[^+~=][^=]*=(?!=)[^,'\"]*")
 """A variant, as specs list them, that is spelled like the one row of `variants` it stands for."""
 
+LISTS_RELEASE = "instr(releases, json_quote({})) > 0"
+"""SQL that tells whether a column `releases`, a JSON array, holds a release."""
+
 # Pages that ask with the same text share one answer (`execute_once`).
 CURRENT_RELEASE_SQL = "select * from releases where position = 1"
 RELEASES_SQL = "select * from releases order by position"
@@ -53,12 +56,17 @@ class Places(NamedTuple):
         """Return the address of a row's page."""
         return f"{self.database}/{table}/{tilde_encode(key)}"
 
-    def specs(self, **filters: str) -> str:
-        """Return the address of the specs for which each column is, or contains, a value."""
+    def specs(self, **filters: str | list[str]) -> str:
+        """Return the address of the specs for which each column is, or contains, a value.
+
+        Args:
+            filters: For a column that holds lists, one value or several; for others one.
+        """
         arrays = {"stacks", "releases", "variants"}
         pairs = [
-            (f"{column}__arraycontains" if column in arrays else column, value)
+            (f"{column}__arraycontains" if column in arrays else column, each)
             for column, value in filters.items()
+            for each in ([value] if isinstance(value, str) else value)
         ]
         return f"{self.database}/specs?{urlencode(pairs)}"
 
@@ -77,11 +85,3 @@ class Places(NamedTuple):
 def is_web_address(text: str) -> bool:
     """Tell whether a text can be the address of a link."""
     return bool(WEB_ADDRESS.match(text))
-
-
-def lists_release(releases: str, release: str) -> bool:
-    """Tell whether a column `releases`, a JSON array, holds a release.
-
-    Names of releases hold nothing that JSON would write in another way.
-    """
-    return f'"{release}"' in releases
