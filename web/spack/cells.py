@@ -18,7 +18,7 @@ from datasette.utils import to_css_class
 from markupsafe import Markup, escape
 
 from web.spack.commands import install, use_mirror
-from web.spack.names import DAG_HASH, DATABASE, TABLES, Places, is_web_address
+from web.spack.names import ARRAYS, DAG_HASH, DATABASE, PAGE_TABLES, Places, is_web_address
 
 SHOWN = 4
 """How many elements of a list are seen before it is unfolded."""
@@ -161,8 +161,8 @@ def text_cell(places: Places, column: str, value: str) -> Markup:
         return hash_cell(places, value)
     if column in DIGESTS:
         return Markup('<span class="hash" title="{0}">{0}</span>').format(value)
-    if column in TABLES:
-        return _link(places.row(TABLES[column], value), value)
+    if column in PAGE_TABLES:
+        return _link(places.row(PAGE_TABLES[column], value), value)
     return _link(value, value) if is_web_address(value) else escape(value)
 
 
@@ -246,6 +246,7 @@ def prepare_jinja2_environment(env: Any, datasette: Datasette) -> None:
         return Places(datasette.urls.path(DATABASE))
 
     env.globals["places"] = places
+    env.globals["array_columns"] = ARRAYS
     env.globals["use_mirror"] = use_mirror
     env.globals["install"] = install
     env.filters["cell"] = lambda value, column: cell(places(), column, value)

@@ -7,25 +7,30 @@ from urllib.parse import urlencode
 from datasette.utils import tilde_encode
 
 from etl import extract
+from etl.schema import PACKAGES, RELEASES, STACKS, TABLES, VARIANTS
+from etl.transform import variant_values
 
 DATABASE = "spack-cache"
 """The name by which Datasette knows the database."""
 
 DAG_HASH = extract.HASH
+HASH_LENGTH = 32
 
 WEB_ADDRESS = re.compile(r"https?://[^/\s]", re.IGNORECASE)
 """How an address begins that a link may lead to; `javascript:` runs, and `//` is anybody's."""
 
-TABLES = {
-    "package": "packages",
-    "stack": "stacks",
-    "release": "releases",
-    "variant": "variants",
+PAGE_TABLES = {
+    table.name.removesuffix("s"): table.name for table in (PACKAGES, STACKS, RELEASES, VARIANTS)
 }
 """The table that has a page for a value, by the column's name; a plural names a list of them."""
 
-ONE_VALUE = re.compile(r"[+~][^+~].*|[^+~=][^=]*=(?!=)[^,'\"]*")
-"""A variant, as specs list them, that is spelled like the one row of `variants` it stands for."""
+ARRAYS = frozenset(
+    column.name
+    for table in TABLES
+    for column in table.columns
+    if column.description.startswith("JSON array")
+)
+"""Columns that hold lists."""
 
 LISTS_RELEASE = "instr(releases, json_quote({})) > 0"
 """SQL that tells whether a column `releases`, a JSON array, holds a release."""
@@ -62,9 +67,8 @@ class Places(NamedTuple):
         Args:
             filters: For a column that holds lists, one value or several; for others one.
         """
-        arrays = {"stacks", "releases", "variants"}
         pairs = [
-            (f"{column}__arraycontains" if column in arrays else column, each)
+            (f"{column}__arraycontains" if column in ARRAYS else column, each)
             for column, value in filters.items()
             for each in ([value] if isinstance(value, str) else value)
         ]
@@ -76,10 +80,20 @@ class Places(NamedTuple):
 
     def element(self, column: str, value: str) -> str | None:
         """Return the address of what is known of an element of a list, if anything is."""
-        table = TABLES.get(column.removesuffix("s"))
-        if table == "variants" and not ONE_VALUE.fullmatch(value):
+        table = PAGE_TABLES.get(column.removesuffix("s"))
+        if table == VARIANTS.name and not _is_one_value(value):
             return self.specs(variants=value)
         return self.row(table, value) if table else None
+
+
+def _is_one_value(variant: str) -> bool:
+    """Tell whether a variant is spelled like the one row of `variants` that it stands for."""
+    return bool(variant) and [value.variant for value in variant_values(variant)] == [variant]
+
+
+def begins_hash(text: str) -> bool:
+    """Tell whether a text can be a DAG hash or its beginning."""
+    return bool(DAG_HASH.fullmatch(text.ljust(HASH_LENGTH, "a")))
 
 
 def is_web_address(text: str) -> bool:

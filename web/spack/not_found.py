@@ -7,20 +7,22 @@ from typing import NamedTuple
 from datasette import hookimpl
 from datasette.app import Datasette
 from datasette.database import Database
-from datasette.utils import add_cors_headers, tilde_decode, tilde_encode
+from datasette.utils import tilde_decode, tilde_encode
 from datasette.utils.asgi import NotFound, Request, Response
 
+from etl.schema import TABLES
+from web.immutable.asgi import cors_headers
 from web.immutable.prefix import path_below_prefix
 from web.spack.names import DATABASE
 
 MOST = 8
 """How many suggestions are made."""
 
-NAMED = ("packages", "stacks", "releases", "targets")
+NAMED = tuple(table.name for table in TABLES if table.key == ("name",))
 """Tables whose rows are known by a name that people type."""
 
-KEYS = {"variants": "variant"} | dict.fromkeys(NAMED, "name")
-"""The columns that tell the rows of such tables apart, and of variants."""
+KEYS = {table.name: table.key[0] for table in TABLES if len(table.key) == 1}
+"""The columns that tell the rows of a table apart, where one does."""
 
 SPECS_SQL = """
     select hash, spec from specs where hash >= :start and hash < :start || '~'
@@ -55,16 +57,13 @@ def handle_exception(
         words = [tilde_decode(part) for part in path.split("/") if part]
         if meant := await _meant(datasette, words):
             return Response.redirect(meant)
-        headers: dict[str, str] = {}
-        if datasette.cors:
-            add_cors_headers(headers)
         context = {
             "word": words[-1] if words else "",
             "kind": words[-2] if len(words) > 1 else "",
             "suggestions": await suggestions(datasette, words),
         }
         html = await datasette.render_template("404.html", context, request, "not_found")
-        return Response.html(html, status=404, headers=headers)
+        return Response.html(html, status=404, headers=cors_headers(datasette))
 
     return response
 

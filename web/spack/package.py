@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from datasette.database import Database
 
+from etl.transform import variant_values
 from web.spack.names import CURRENT_RELEASE_SQL, LISTS_RELEASE, Count
 
 ALL = "all"
@@ -251,12 +252,8 @@ def _differences(variants: Iterable[Count], num_specs: int) -> list[Difference]:
     by_name: dict[str, Counter[str]] = {}
     for variant, specs in variants:
         if specs < num_specs:
-            by_name.setdefault(_variant_name(variant), Counter())[variant] = specs
+            by_name.setdefault(variant_values(variant)[0].name, Counter())[variant] = specs
     return [
         Difference(name, _most_frequent(values), max(0, num_specs - values.total()))
         for name, values in sorted(by_name.items())
     ]
-
-
-def _variant_name(variant: str) -> str:
-    return variant.lstrip("+~").partition("=")[0]
