@@ -17,6 +17,7 @@ from datasette.app import Datasette
 from datasette.utils import to_css_class
 from markupsafe import Markup, escape
 
+from etl.transform import NO_COMPILER
 from web.spack.commands import install, use_mirror
 from web.spack.names import ARRAYS, DAG_HASH, DATABASE, PAGE_TABLES, Places, is_web_address
 
@@ -40,7 +41,7 @@ HASHES = {"hash", "hashes", "spec", "twin"}
 """Last words of the names of columns that hold hashes."""
 
 DIGESTS = {"sha256"}
-NOT_COUNTED = {"id", "position"}
+NOT_COUNTED = {"id", "position", "version_rank", "newest"}
 NUMBER = '<span class="number">'
 
 
@@ -247,6 +248,7 @@ def prepare_jinja2_environment(env: Any, datasette: Datasette) -> None:
 
     env.globals["places"] = places
     env.globals["array_columns"] = ARRAYS
+    env.globals["no_compiler"] = NO_COMPILER
     env.globals["use_mirror"] = use_mirror
     env.globals["install"] = install
     env.filters["cell"] = lambda value, column: cell(places(), column, value)

@@ -1,5 +1,6 @@
 """Pages that are not there, and what was probably meant: packages, specs, tables, questions."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import NamedTuple
@@ -17,6 +18,9 @@ from web.spack.names import DATABASE
 
 MOST = 8
 """How many suggestions are made."""
+
+LONGEST_WORD = 250
+"""No name is longer, nor like what is."""
 
 NAMED = tuple(table.name for table in TABLES if table.key == ("name",))
 """Tables whose rows are known by a name that people type."""
@@ -95,7 +99,7 @@ async def suggestions(datasette: Datasette, words: Sequence[str]) -> list[Sugges
     if table in NAMED:
         return await _rows(db, table, word)
     places = await _places(datasette, db)
-    pages = [places[name] for name in close(word, places)]
+    pages = [places[name] for name in await _close(word, places)]
     return (pages + await _rows(db, "packages", word))[:MOST]
 
 
@@ -106,6 +110,11 @@ def close(word: str, names: Iterable[str]) -> list[str]:
     parts = sorted((name for name in by_lower if lower in name), key=len) if len(word) > 1 else []
     found = get_close_matches(lower, by_lower, n=MOST, cutoff=0.7)
     return [by_lower[name] for name in dict.fromkeys([*found, *parts])][:MOST]
+
+
+async def _close(word: str, names: Iterable[str]) -> list[str]:
+    # Thousands of names take a while, in which others want their pages.
+    return await asyncio.to_thread(close, word, names) if len(word) <= LONGEST_WORD else []
 
 
 async def _specs(db: Database, start: str) -> list[Suggestion]:
@@ -122,7 +131,7 @@ async def _rows(db: Database, table: str, word: str) -> list[Suggestion]:
     names = [name for (name,) in await db.execute(f"select name from {table}")]
     return [
         Suggestion(name, table.removesuffix("s"), f"{table}/{tilde_encode(name)}")
-        for name in close(word, names)
+        for name in await _close(word, names)
     ]
 
 

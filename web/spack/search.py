@@ -12,6 +12,7 @@ The search box of the table of specs takes the same words. Its full-text index k
 `+` nor `=`, so a search with a sigil in it is redirected to the filters, in every format.
 """
 
+import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -272,7 +273,8 @@ async def search(datasette: Datasette, text: str) -> str | Results:
     if pairs := await _filters_meant(db, sought):
         return f"{datasette.urls.table(DATABASE, 'specs')}?{urlencode(pairs)}"
     names = [name for (name,) in await db.execute("select name from packages")]
-    return Results(suggestions=get_close_matches(text.lower(), names, MOST_SUGGESTIONS))
+    alike = asyncio.to_thread(get_close_matches, text.lower(), names, MOST_SUGGESTIONS)
+    return Results(suggestions=await alike)
 
 
 async def _package(db: Database, name: str) -> str | None:
