@@ -19,12 +19,20 @@ from markupsafe import Markup, escape
 
 from etl.transform import NO_COMPILER
 from web.spack.commands import install, use_mirror
-from web.spack.names import ARRAYS, DAG_HASH, DATABASE, PAGE_TABLES, Places, is_web_address
+from web.spack.names import (
+    ARRAYS,
+    DAG_HASH,
+    DATABASE,
+    LONGEST_KEY,
+    PAGE_TABLES,
+    Places,
+    is_web_address,
+)
 
 SHOWN = 4
 """How many elements of a list are seen before it is unfolded."""
 
-MOST_ELEMENTS = 1_000
+MOST_ELEMENTS = 1_024
 """How many elements of a list unfold in a table."""
 
 ROOM = 2_000_000
@@ -36,6 +44,9 @@ ELEMENT_ROOM = 20
 
 LONGEST_CLASS = 100
 """A column with a longer name gives no class to its cells."""
+
+LONGEST_KEPT = 100
+"""What is made of an element with more characters is not kept for other pages."""
 
 HASHES = {"hash", "hashes", "spec", "twin"}
 """Last words of the names of columns that hold hashes."""
@@ -49,7 +60,7 @@ class Bounds(NamedTuple):
     """How much of a value is shown.
 
     Attributes:
-        elements: How many elements of a list.
+        elements: How many elements of a list; 0 if lists are shown as texts.
         characters: How many characters of a text, or of an element.
     """
 
@@ -58,6 +69,8 @@ class Bounds(NamedTuple):
 
 
 WHOLE = Bounds(ROOM, ROOM)
+FEWEST = Bounds(0, 16)
+"""So much of a value is shown however many there are."""
 
 
 class Cell(NamedTuple):
@@ -90,7 +103,7 @@ class Cell(NamedTuple):
     def room(self, bounds: Bounds) -> int:
         """Return about how many characters a page shows of it at most."""
         elements = 1
-        if self.text.startswith("["):
+        if bounds.elements and self.text.startswith("["):
             elements = min(bounds.elements, self.text.count(",") + 1)
         characters = min(len(self.text), elements * bounds.characters)
         return characters + elements * ELEMENT_ROOM + min(len(self.label), bounds.characters)
@@ -101,18 +114,19 @@ class Cell(NamedTuple):
         return text_cell(self.places, self.column, self.text)
 
     def _list(self, bounds: Bounds) -> Markup | None:
-        values = _values(self.text) if self.text.startswith("[") else None
+        is_list = bounds.elements and self.text.startswith("[")
+        values = _values(self.text) if is_list else None
         texts = None if values is None else _texts(values[: bounds.elements])
         if values is None or texts is None:
             return None
-        make = _kept_element if self.is_ours else _element
-        elements = [
-            make(self.places, self.column, text)
-            if len(text) <= bounds.characters
-            else _value(cut(text, bounds.characters))
-            for text in texts
-        ]
-        return unfolding(elements, len(values))
+        return unfolding([self._element(text, bounds) for text in texts], len(values))
+
+    def _element(self, text: str, bounds: Bounds) -> Markup:
+        if len(text) > bounds.characters:
+            return _value(cut(text, bounds.characters))
+        is_kept = self.is_ours and len(text) <= LONGEST_KEPT
+        make = _kept_element if is_kept else _element
+        return make(self.places, self.column, text)
 
 
 @hookimpl  # type: ignore[untyped-decorator]
@@ -213,7 +227,7 @@ def _link(address: str, text: str, attributes: str = "") -> Markup:
 
 
 _kept_element = lru_cache(maxsize=8192)(_element)
-"""The same, of tables only: their values are few, and a visitor cannot make others."""
+"""The same, for short ones of tables: these are few, and a visitor cannot make others."""
 
 
 def _values(text: str) -> list[Any] | None:
@@ -252,6 +266,7 @@ def prepare_jinja2_environment(env: Any, datasette: Datasette) -> None:
     env.globals["use_mirror"] = use_mirror
     env.globals["install"] = install
     env.filters["cell"] = lambda value, column: cell(places(), column, value)
+    env.filters["element"] = lambda value, column: _element(places(), column, value)
     env.filters["table_rows"] = lambda rows, columns: table_rows(places(), rows, columns, most)
     env.filters["query_rows"] = lambda rows, columns: query_rows(rows, columns, most)
     env.filters["is_number"] = is_number
@@ -268,9 +283,15 @@ def fitting(cells: Iterable[object], most: Bounds) -> Bounds:
     """Return how much of each cell can be shown for a page to have room for all."""
     texts = [cell for cell in cells if isinstance(cell, Cell)]
     bounds = most
-    while bounds.elements > SHOWN and sum(cell.room(bounds) for cell in texts) > ROOM:
-        bounds = Bounds(max(SHOWN, bounds.elements // 2), max(SHOWN, bounds.characters // 2))
+    while bounds > FEWEST and _room(texts, bounds) > ROOM:
+        elements = bounds.elements // 2
+        characters = max(FEWEST.characters, bounds.characters // 2)
+        bounds = Bounds(elements if elements >= SHOWN else 0, characters)
     return bounds
+
+
+def _room(texts: Iterable[Cell], bounds: Bounds) -> int:
+    return sum(text.room(bounds) for text in texts)
 
 
 def table_rows(places: Places, rows: Iterable[Any], columns: Sequence[str], most: Bounds) -> Markup:
@@ -297,6 +318,8 @@ def table_rows(places: Places, rows: Iterable[Any], columns: Sequence[str], most
 def _table_cell(places: Places, data: Mapping[str, Any]) -> object:
     if data["value_type"] == "pk" and DAG_HASH.fullmatch(data["raw"]):
         return hash_cell(places, data["raw"])
+    if data["value_type"] == "pk" and len(data["raw"]) > LONGEST_KEY:
+        return Cell(places, "", data["raw"])
     return data["value"]
 
 

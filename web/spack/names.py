@@ -19,6 +19,9 @@ HASH_LENGTH = 32
 WEB_ADDRESS = re.compile(r"https?://[^/\s]", re.IGNORECASE)
 """How an address begins that a link may lead to; `javascript:` runs, and `//` is anybody's."""
 
+LONGEST_KEY = 2_000
+"""What has more characters is not put into an address, of which servers take no more than some."""
+
 PAGE_TABLES = {
     table.name.removesuffix("s"): table.name for table in (PACKAGES, STACKS, RELEASES, VARIANTS)
 }
@@ -80,6 +83,8 @@ class Places(NamedTuple):
 
     def element(self, column: str, value: str) -> str | None:
         """Return the address of what is known of an element of a list, if anything is."""
+        if len(value) > LONGEST_KEY:
+            return None
         table = PAGE_TABLES.get(column.removesuffix("s"))
         if table == VARIANTS.name and not _is_one_value(value):
             return self.specs(variants=value)

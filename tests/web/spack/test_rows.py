@@ -171,6 +171,24 @@ async def test_the_list_of_twins_has_all_that_have_the_same_variants(
     assert answer["filtered_table_rows_count"] == 302
 
 
+async def test_long_variants_are_cut_and_no_addresses(tmp_path: Path) -> None:
+    long = [f"flags={letter * 20_000}" for letter in "ab"]
+    write_specs(tmp_path / "pages", "develop", "p", spec("p", variants=[*long, "+mpi"]))
+    with open_site(build(tmp_path / "spack-cache.db", tmp_path / "pages")) as site:
+        table = (await site.client.get("/spack-cache/variants?_sort=variant")).text
+        package = (await site.client.get("/spack-cache/packages/p")).text
+        row = (await site.client.get(f"/spack-cache/specs/{dag_hash('p')}")).text
+
+    shown = re.findall(r'<td class="col-variant type-pk">(.*?)</td>', table)
+    assert shown == [
+        '<a href="/spack-cache/variants/~2Bmpi">+mpi</a>',
+        *(f"{variant[:2_048]}…" for variant in long),
+    ]
+    assert "They differ in more than one page can show." in sections(package)["p"]
+    assert all(variant in sections(row)["Facts"] for variant in long)
+    assert [link.text for link in links(row) if "/variants/" in link.href] == ["+mpi"]
+
+
 @pytest.mark.parametrize(
     ("path", "meant"),
     [
