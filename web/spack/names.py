@@ -19,7 +19,7 @@ HASH_LENGTH = 32
 WEB_ADDRESS = re.compile(r"https?://[^/\s]", re.IGNORECASE)
 """How an address begins that a link may lead to; `javascript:` runs, and `//` is anybody's."""
 
-LONGEST_KEY = 2_000
+LONGEST_KEY = 600
 """What has more characters is not put into an address, of which servers take no more than some."""
 
 PAGE_TABLES = {

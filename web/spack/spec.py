@@ -39,7 +39,7 @@ TWINS_SQL = f"""
 MOST_TWINS = 100
 """So many twins are listed on the page of a spec."""
 
-LONGEST_FILTER = 2_000
+LONGEST_FILTER = 1_000
 """Characters of variants that a link can filter by."""
 
 
