@@ -49,12 +49,13 @@ def measured() -> Iterator[Callable[[], int]]:
 
 
 @contextmanager
-def open_site(database: Path, *, is_fixed: bool = True) -> Iterator[Datasette]:
+def open_site(database: Path, *, is_fixed: bool = True, base_url: str = "/") -> Iterator[Datasette]:
     """Datasette on a database, with the files and settings of `make serve`.
 
     Args:
         database: the file.
         is_fixed: whether Datasette is told that it cannot change, as `make serve` does.
+        base_url: the prefix of all addresses.
     """
     with opened(
         [] if is_fixed else [str(database)],
@@ -64,7 +65,7 @@ def open_site(database: Path, *, is_fixed: bool = True) -> Iterator[Datasette]:
         plugins_dir=str(ROOT / "web" / "plugins"),
         static_mounts=[("static", str(ROOT / "web" / "static"))],
         cors=True,
-        settings=json.loads((ROOT / "web" / "settings.json").read_text()),
+        settings=json.loads((ROOT / "web" / "settings.json").read_text()) | {"base_url": base_url},
     ) as datasette:
         yield datasette
 

@@ -66,6 +66,7 @@ def test_hooks_are_called_in_the_order_that_is_meant() -> None:
     _, called, *_ = registered(ROOT / "web" / "plugins")
     assert called["asgi_wrapper"] == [
         "web.immutable.connections",
+        "web.immutable.prefix",
         "web.immutable.answers",
         "web.immutable.encoding",
         "web.immutable.downloads",
@@ -79,6 +80,7 @@ def test_hooks_are_called_in_the_order_that_is_meant() -> None:
         "web.immutable.collecting",
         "web.immutable.downloads",
         "web.immutable.answers",
+        "web.immutable.prefix",
         "web.immutable.arrays",
         "web.immutable.bitmaps",
         "web.immutable.database",

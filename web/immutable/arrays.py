@@ -414,8 +414,8 @@ def _pairs(request: Request) -> list[tuple[str, str]]:
 
 
 def _path(datasette: Datasette, request: Request, pairs: Sequence[tuple[str, str]]) -> str:
-    query = urlencode(pairs)
-    path: str = datasette.urls.path(f"{request.path}?{query}" if query else request.path)
+    # A path that has the prefix already is known by its type, which adding to it keeps.
+    path: str = datasette.urls.path(request.path + (f"?{urlencode(pairs)}" if pairs else ""))
     return path
 
 
