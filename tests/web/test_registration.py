@@ -74,6 +74,7 @@ def test_hooks_are_called_in_the_order_that_is_meant() -> None:
     ]
     assert [name for name in called["startup"] if name.startswith("web.")] == [
         "web.immutable.answers_cache",
+        "web.immutable.shown_sql",
         "web.immutable.paging",
         "web.immutable.arrays",
         "web.immutable.bitmaps",

@@ -26,9 +26,13 @@ from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 from datasette.database import Database, Results
+from datasette.filters import Filters
 from datasette.utils import CustomRow, MultiParams, escape_sqlite
 from datasette.utils.asgi import Request
+from datasette.views.base import ureg
 from datasette.views.table import TableView
+
+from web.immutable.requests import is_column_filter
 
 Data = Callable[..., Awaitable[Any]]
 """`TableView.data`, or what stands in its place."""
@@ -117,8 +121,8 @@ def ordered_by(sql: str, table: str, sort: Sort, then_by: Sequence[str]) -> str:
 def after_row(sql: str, table: str, sort: Sort, key: Sequence[str]) -> str:
     """Return the statement of a later page, continuing from the value that the last row has.
 
-    The address holds that value as text, which is another one in a column of no type, or of a blob.
-    It counts only if the row is no longer there.
+    The address holds that value as text. In a column of no type a number is another value than its
+    text, and nobody reads a blob from one.
 
     Args:
         sql: The page's own statement.
@@ -134,9 +138,27 @@ def after_row(sql: str, table: str, sort: Sort, key: Sequence[str]) -> str:
         return sql
     first = int(later[1]) - len(key)
     row = " and ".join(f"{escape_sqlite(name)} = :p{first + i}" for i, name in enumerate(key))
-    value = f"select {escape_sqlite(sort.column)} from {escape_sqlite(table)} where {row}"
+    name = escape_sqlite(sort.column)
+    is_meant = f"({name} = cast(:p{later[1]} as numeric) or typeof({name}) = 'blob')"
+    value = f"select {name} from {escape_sqlite(table)} where {row} and {is_meant}"
     condition = re.sub(r":p\d+", lambda token: f"coalesce(({value}), {token[0]})", later[0])
     return sql[: later.start()] + condition + sql[later.end() :]
+
+
+def column_filters(request: Request, metadata: Mapping[str, Any]) -> Filters:
+    """Return a page's filters by column, as the page itself makes them.
+
+    Args:
+        request: The page's.
+        metadata: The table's.
+    """
+    pairs = [
+        (key, value)
+        for key in request.args
+        if is_column_filter(key)
+        for value in request.args.getlist(key)
+    ]
+    return Filters(sorted(pairs), metadata.get("units", {}), ureg)
 
 
 def from_where(table: str, clauses: Sequence[str]) -> str:
@@ -144,10 +166,22 @@ def from_where(table: str, clauses: Sequence[str]) -> str:
 
     Args:
         table: The table's name.
-        clauses: The conditions of all filters, in Datasette's order.
+        clauses: The conditions of all filters, in Datasette's order: those by column come first.
     """
     where = f"where {' and '.join(clauses)} " if clauses else ""
     return f"from {escape_sqlite(table)} {where}"
+
+
+def without_next(sql: str, table: str, clauses: Sequence[str]) -> str:
+    """Return what facets count, without the condition that begins a later page.
+
+    Args:
+        sql: Datasette's, which selects the rows of the page and of all behind it.
+        table: The table's name.
+        clauses: The conditions of all filters, in Datasette's order.
+    """
+    before, all_pages, _ = sql.partition(from_where(table, clauses).rstrip())
+    return f"{before}{all_pages} "
 
 
 _rewrites: ContextVar[list[Rewrite] | None] = ContextVar("rewrites", default=None)
