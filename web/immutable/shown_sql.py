@@ -28,21 +28,20 @@ def _showing(data: Data) -> Data:
     @functools.wraps(data)
     async def showing(*arguments: Any, **options: Any) -> Any:
         answer = await data(*arguments, **options)
-        if not isinstance(answer, Response):
+        # A query of the site's own, which can have the place of a table, is shown as it is.
+        if not isinstance(answer, Response) and "facet_results" in answer[0]:
             answer[0]["query"] = _for_any_sqlite(**answer[0]["query"])
         return answer
 
     return showing
 
 
-def _for_any_sqlite(
-    sql: str, params: Mapping[str, Any] | None = None, **more: Any
-) -> dict[str, Any]:
+def _for_any_sqlite(sql: str, params: Mapping[str, Any]) -> dict[str, Any]:
     """Return a query that finds the same without Datasette's function."""
-    params = dict(params or {})
+    shown = dict(params)
     for name, words in params.items():
         call = f"escape_fts(:{name})"
         if call in sql:
             sql = sql.replace(call, f":{name}")
-            params[name] = escape_fts(words)
-    return {"sql": sql, "params": params, **more}
+            shown[name] = escape_fts(words)
+    return {"sql": sql, "params": shown}

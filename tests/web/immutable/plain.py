@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from datasette.app import Datasette
@@ -13,25 +12,28 @@ from tests.web.conftest import opened
 
 
 @contextmanager
-def registered(*plugins: ModuleType) -> Iterator[None]:
-    """Register plugins in this order, but for those that are already."""
-    before = [plugin for plugin in plugins if pm.is_registered(plugin)]
+def registered(*plugins: object) -> Iterator[None]:
+    """Have these plugins registered, in this order, and no other of the project's."""
+    aside = [plugin for name, plugin in pm.list_name_plugin() if plugin and name.startswith("web.")]
+    for plugin in aside:
+        pm.unregister(plugin)
     for plugin in plugins:
-        if plugin not in before:
-            pm.register(plugin)
+        pm.register(plugin)
     try:
         yield
     finally:
         for plugin in plugins:
-            if plugin not in before:
-                pm.unregister(plugin)
+            pm.unregister(plugin)
+        for plugin in aside:
+            pm.register(plugin)
 
 
 @contextmanager
 def served(
     path: Path,
-    *plugins: ModuleType,
+    *plugins: object,
     tables: Mapping[str, Any] | None = None,
+    queries: Mapping[str, str] | None = None,
     is_fixed: bool = True,
     **settings: object,
 ) -> Iterator[Datasette]:
@@ -41,6 +43,7 @@ def served(
         path: The database.
         plugins: Those that it needs, in the order of registration.
         tables: The metadata of its tables.
+        queries: Its own queries.
         is_fixed: Whether Datasette is told that the file cannot change.
         settings: Other settings than Datasette's own.
     """
@@ -49,7 +52,7 @@ def served(
         opened(
             [] if is_fixed else [str(path)],
             immutables=[str(path)] if is_fixed else [],
-            metadata={"databases": {path.stem: {"tables": tables or {}}}},
+            metadata={"databases": {path.stem: {"tables": tables or {}, "queries": queries or {}}}},
             settings={"suggest_facets": False, **settings},
         ) as datasette,
     ):

@@ -270,7 +270,7 @@ async def test_a_page_that_does_not_count_does_not_look_for_all_rows(
         def prepare_connection(self, conn: sqlite3.Connection) -> None:
             conn.create_function("seen", 1, lambda text: statements.append(text) or 1)
 
-    with registered(Watch()), things(path, BITMAPS) as datasette:  # type: ignore[arg-type]
+    with registered(Watch()), things(path, BITMAPS) as datasette:
         query = f"{quiet}&_where=seen(id)&_size=2&id__gt=990"
         found = await answer(datasette, f"/shelf/things.json?{query}")
     rows = found if isinstance(found, list) else found["rows"]
