@@ -262,22 +262,22 @@ async def test_a_rank_can_be_sorted_by_itself(datasette: Datasette) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "statuses", "text"),
+    ("path", "status", "text"),
     [
-        ("things?_sort=unknown", {400, 500}, "Cannot sort table by unknown"),
+        ("things?_sort=unknown", 500, "Cannot sort table by unknown"),
         (
             "things?_sort=id&_sort_desc=id",
-            {400, 500},
+            500,
             "Cannot use _sort and _sort_desc at the same time",
         ),
-        ("things?_sort=id&_sort_by_desc=on", {302}, ""),
-        ("nothing?_sort=id", {404}, "Table not found"),
+        ("things?_sort=id&_sort_by_desc=on", 302, ""),
+        ("nothing?_sort=id", 404, "Table not found"),
     ],
 )
 async def test_what_datasette_refuses_is_refused_as_ever(
-    datasette: Datasette, path: str, statuses: set[int], text: str
+    datasette: Datasette, path: str, status: int, text: str
 ) -> None:
     response = await datasette.client.get(f"/shelf/{path}")
-    assert response.status_code in statuses
+    assert response.status_code == status
     assert text in response.text
     assert response.headers.get("location") in {None, "/shelf/things?_sort_desc=id"}
