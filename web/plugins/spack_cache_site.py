@@ -40,6 +40,8 @@ PLUGINS = (
     "web.spack.health",
     "web.immutable.llms",
     "web.immutable.forms",
+    "web.immutable.shown_sql",
+    "web.immutable.paging",
     "web.immutable.arrays",
     "web.immutable.bitmaps",
     "web.immutable.database",
