@@ -69,7 +69,8 @@ def test_hooks_are_called_in_the_order_that_is_meant() -> None:
         "gzip",
         "web.immutable.answers_etag",
         "web.spack.search",
-        "web.immutable.limits",
+        "web.immutable.sql_turns",
+        "web.immutable.loop_turns",
         "web.immutable.request_log",
     ]
     assert [name for name in called["startup"] if name.startswith("web.")] == [
