@@ -71,6 +71,7 @@ def test_hooks_are_called_in_the_order_that_is_meant() -> None:
         "web.spack.search",
         "web.immutable.sql_turns",
         "web.immutable.loop_turns",
+        "web.immutable.wrong_use",
         "web.immutable.request_log",
     ]
     assert [name for name in called["startup"] if name.startswith("web.")] == [

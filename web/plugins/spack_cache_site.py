@@ -15,12 +15,13 @@ from datasette.plugins import pm
 
 # Of a hook that several have, the last one registered is called first. That matters for
 # - what wraps the application: who is called first wraps first, and is the innermost. From the
-#   outside in: request_log and answers_cache (these say so themselves), the compression
+#   outside in: request_log, wrong_use and answers_cache (these say so themselves), the compression
 #   of datasette-gzip, answers_etag, which answers without SQL, search, which redirects, and
 #   loop_turns, which measures what is left;
 # - start: answers_cache comes last there, to set aside for good what all others have made;
 # - facets and filters: bitmaps stands around arrays, whose classes it lets count by bitmaps.
 PLUGINS = (
+    "web.immutable.wrong_use",
     "web.immutable.request_log",
     "web.immutable.answers_cache",
     "web.immutable.answers_etag",
