@@ -45,6 +45,7 @@ from datasette.utils.asgi import Request
 from datasette.utils.sqlite import sqlite3
 from pyroaring import BitMap
 
+from web.immutable.loop_turns import pause
 from web.immutable.requests import is_column_filter
 from web.immutable.sql import literal, quoted
 
@@ -239,6 +240,7 @@ class BitmapFacet(Facet):  # type: ignore[misc]
             found, late = await super(BitmapFacet, facet).facet_results()
             results += found
             timed_out += late
+            await pause()
         return results, timed_out
 
     async def _alone(self, config: dict[str, Any]) -> "BitmapFacet":
