@@ -9,8 +9,11 @@ or add filters to an address. So this plugin puts an executor of its own in plac
 - A query that makes its request's SQL last longer than `YOUNG_SECONDS` is an old one. Only so many
   of these run at a time that one of the machine's cores is left (at least one). One that runs
   goes on if there is room; else it is interrupted, and begins again when it is its turn.
-- An old one that runs makes room for one whose request has had `HEAD_START_SECONDS` less.
-- An old one that waits longer than `WAIT_LIMITS` times Datasette's time limit ends in `BusyError`.
+- An old one that runs makes room for one whose request has had less than half of its request's,
+  and `HEAD_START_SECONDS` less. So among equals each gets twice as long as the time before, and all
+  come to an end.
+- An old one that has not ended after `WAIT_LIMITS` times Datasette's time limit, and does not run,
+  ends in `BusyError`.
 
 So a query ends, or gives way, by what it costs; nothing is told from its text. A turn is the time
 that a query runs: however slowly an answer is read, nobody waits for that. To begin again costs
@@ -48,7 +51,7 @@ YOUNG_SECONDS = 0.05
 """SQL that each request may have without waiting for those that need much."""
 
 HEAD_START_SECONDS = 0.1
-"""How much less SQL a request must have had for its query to interrupt another's."""
+"""How much less SQL a request must have had, at least, for its query to interrupt another's."""
 
 GRACE_SECONDS = 0.25
 """How long after Datasette's time limit a query is interrupted, if Datasette itself did not."""
@@ -235,7 +238,7 @@ class TurnsExecutor(Executor):
             job.future.set_exception(BusyError())
             return
         job.is_old = is_old
-        job.waits_since = time.monotonic()
+        job.waits_since = job.waits_since or time.monotonic()
         self._waiting[is_old].put(job)
         self._calls.put(None)
 
@@ -308,7 +311,8 @@ class TurnsExecutor(Executor):
         if job.seconds() > self._limit_seconds() + GRACE_SECONDS:
             job.interrupt()
         elif job.is_old:
-            if self._waiting[True].least() + HEAD_START_SECONDS < job.sql_seconds():
+            least = self._waiting[True].least()
+            if least + max(least, HEAD_START_SECONDS) < job.sql_seconds():
                 job.give_way()
         elif job.sql_seconds() > YOUNG_SECONDS:
             if self._has_room(is_old=True) and not self._waiting[True]:

@@ -112,6 +112,24 @@ def test_an_old_query_that_runs_makes_room_for_one_that_has_had_less(run: Run) -
     assert greedy.times == 2
 
 
+def test_equals_do_not_keep_each_other_from_ending(run: Run) -> None:
+    # Each is interrupted for the other, but gets twice as long each time.
+    def long() -> str:
+        with closing(sqlite3.connect(":memory:", check_same_thread=False)) as connection:
+            job = running_job()
+            assert job
+            job.connections = [connection]
+            sql = ENDLESS.replace("from c)", "from c limit 600000)")
+            try:
+                connection.execute(sql).fetchall()
+            except sqlite3.OperationalError:
+                return "interrupted"
+        return "ended"
+
+    waiting = [run(Visit(), long) for _ in range(3)]
+    assert [future.result() for future in waiting] == ["ended"] * 3
+
+
 def test_what_the_server_does_by_itself_does_not_give_way(run: Run) -> None:
     own, visitors = Query(), [Query(), Query()]
     running = run(None, own)
