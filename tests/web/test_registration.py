@@ -79,6 +79,7 @@ def test_hooks_are_called_in_the_order_that_is_meant() -> None:
         "web.immutable.arrays",
         "web.immutable.bitmaps",
         "web.immutable.database",
+        "web.immutable.limits",
     ]
 
 

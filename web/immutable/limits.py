@@ -8,17 +8,20 @@ machine that take seconds: Datasette looks at the clock between them. So this pl
 - lowers SQLite's own limits (https://www.sqlite.org/limits.html),
 - gives SQLite's memory a ceiling (https://www.sqlite.org/pragma.html#pragma_hard_heap_limit),
 - bounds the bytes that a query can return,
-- refuses `printf` and `format`: `printf('%.*c', 2000000000, 'x')` takes SQLite 3.40 15 s.
+- refuses `printf` and `format`: `printf('%.*c', 2000000000, 'x')` takes SQLite 3.40 15 s,
+- asks once whether SQLite has JSON: Datasette opens a connection to ask for each page of a table,
+  and leaves it to the garbage collector, which may come when the memory is used up.
 
 Time, and who has to wait for whom, is the business of `sql_turns` and `loop_turns`. A query over a
 limit ends in an error that says so (HTTP status 400), one that had to wait for too long in 503.
 """
 
+import functools
 import sqlite3 as standard_sqlite3
 from collections.abc import Generator
 from typing import Any
 
-from datasette import Response, hookimpl
+from datasette import Response, facets, hookimpl
 from datasette.app import Datasette
 from datasette.database import QueryInterrupted
 from datasette.handle_exception import handle_exception as datasettes_own_page
@@ -50,6 +53,13 @@ RESULT_BYTES = 10_000_000
 REFUSED_FUNCTIONS = {"printf", "format"}
 
 TOO_MUCH = f"the result has more than {RESULT_BYTES:,} bytes; ask for fewer rows or columns"
+
+
+@hookimpl  # type: ignore[untyped-decorator]
+def startup() -> None:
+    """Let Datasette's facets remember whether SQLite has JSON."""
+    if not hasattr(facets.detect_json1, "cache_info"):
+        facets.detect_json1 = functools.cache(facets.detect_json1)
 
 
 @hookimpl  # type: ignore[untyped-decorator]

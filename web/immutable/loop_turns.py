@@ -5,9 +5,9 @@ thousand rows of forty columns takes a second there, during which not even a hea
 answered. So this plugin measures how long each request keeps the loop, and asks those that have
 had more than `LIGHT_SECONDS` to pause: after each cell, each piece that a template writes, each
 facet and each piece of the answer. One that pauses goes on when no light request is being
-answered, or after `PAUSES` times as long as it has just worked, whichever comes first; and of all
-that pause, one at a time. So light pages lose at most the share that is left to heavy ones,
-however many these are.
+answered, or after `PAUSES` times as long as a heavy one has just worked, whichever comes first; and
+of all that pause only one, that which has worked least. So light pages lose at most the share that
+is left to heavy ones, however many these are.
 
 What can be known to be too much is refused: a page that grows beyond `PAGE_CHARACTERS`, and a
 request that would be one too many to wait. It depends on
@@ -17,9 +17,11 @@ request that would be one too many to wait. It depends on
 """
 
 import asyncio
+import heapq
+import itertools
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -30,7 +32,7 @@ from jinja2 import Environment, Template
 from web.immutable.asgi import App, Message, Receive, Scope, Send
 from web.immutable.visits import BusyError, Measured, Visit, current_visit
 
-LIGHT_SECONDS = 0.05
+LIGHT_SECONDS = 0.1
 """Work on the event loop that each request may do without pausing."""
 
 SLICE_SECONDS = 0.003
@@ -55,25 +57,26 @@ PIECE_BYTES = 65_536
 
 
 class Gate:
-    """What heavy requests of one event loop wait for."""
+    """What heavy requests of one event loop wait for; who has worked least goes first."""
 
     def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
         self._light: set[Visit] = set()
-        self._no_light = asyncio.Event()
         self._heavy: set[Visit] = set()
-        self._turn = asyncio.Lock()
+        self._waiting: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._number = itertools.count()
+        self._rests_until = 0.0
 
     def enter(self, visit: Visit) -> None:
         """Note that a request has come; it is light at first."""
         self._light.add(visit)
-        self._no_light.clear()
 
     def leave(self, visit: Visit) -> None:
         """Note that a request has its answer: from now on it is the reader who takes the time."""
         self._heavy.discard(visit)
         self._light.discard(visit)
-        if not self._light:
-            self._no_light.set()
+        if self._waiting and not self._light:
+            self._loop.call_soon(self._let_one_go_on)
 
     async def pause(self, visit: Visit, worked: float) -> None:
         """Let a heavy request wait for light ones.
@@ -90,12 +93,25 @@ class Gate:
             if len(self._heavy) >= MOST_HEAVY:
                 raise BusyError
             self._heavy.add(visit)
-        async with self._turn:
-            # What has come meanwhile is let in.
-            await asyncio.sleep(0)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(PAUSES * worked):
-                    await self._no_light.wait()
+        self._rests_until = self._loop.time() + PAUSES * worked
+        turn = self._loop.create_future()
+        heapq.heappush(self._waiting, (visit.work_seconds + worked, next(self._number), turn))
+        # What has come meanwhile is let in first.
+        self._loop.call_soon(self._let_one_go_on)
+        await turn
+
+    def _let_one_go_on(self) -> None:
+        while self._waiting and self._waiting[0][2].done():  # its request was given up
+            heapq.heappop(self._waiting)
+        if not self._waiting:
+            return
+        rests = self._rests_until - self._loop.time()
+        if self._light and rests > 0:
+            self._loop.call_later(rests, self._let_one_go_on)
+            return
+        heapq.heappop(self._waiting)[2].set_result(None)
+        # It works before this is called, and pauses or waits for something else.
+        self._loop.call_soon(self._let_one_go_on)
 
 
 _gates: WeakKeyDictionary[asyncio.AbstractEventLoop, Gate] = WeakKeyDictionary()
@@ -109,7 +125,7 @@ def _too_long(visit: Visit | None) -> float:
     """How long a request has worked without a pause, in seconds, if it should pause; else 0."""
     if not visit:
         return 0
-    worked = time.perf_counter() - visit.step_began
+    worked = time.thread_time() - visit.step_began
     return worked if worked > SLICE_SECONDS and visit.work_seconds + worked > LIGHT_SECONDS else 0
 
 

@@ -22,8 +22,9 @@ class Visit:
 
     Attributes:
         sql_seconds: how long its SQL has run, attempts that were broken off included.
-        work_seconds: how long it has kept the event loop, without what it is doing now.
-        step_began: when it began what it is doing now, by `time.perf_counter`.
+        work_seconds: how long it has kept the event loop, without what it is doing now. As it is
+            for who is to blame, this is the time of the processor, not of the clock.
+        step_began: when it began what it is doing now, by `time.thread_time`.
     """
 
     sql_seconds: float = 0.0
@@ -46,13 +47,13 @@ class Measured:
         steps = self._work.__await__()
         step, value = steps.send, None
         while True:
-            self._visit.step_began = time.perf_counter()
+            self._visit.step_began = time.thread_time()
             try:
                 awaited = step(value)
             except StopIteration:
                 return
             finally:
-                self._visit.work_seconds += time.perf_counter() - self._visit.step_began
+                self._visit.work_seconds += time.thread_time() - self._visit.step_began
             try:
                 value = yield awaited
                 step = steps.send

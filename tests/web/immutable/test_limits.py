@@ -7,6 +7,7 @@ from urllib.parse import quote_plus
 
 import httpx
 import pytest
+from datasette import utils
 from datasette.app import Datasette
 from datasette.utils.sqlite import sqlite3
 
@@ -172,6 +173,17 @@ async def test_charts_do_not_wait_for_a_turn(impatient: Datasette) -> None:
             *(visitor.get(f"/spack-cache.json?sql={quote_plus(query)}") for query in queries * 3),
         )
     assert {answer.status_code for answer in charts} == {200}
+
+
+async def test_pages_open_no_connections_of_their_own(
+    site: Datasette, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Each would take 15 kB of the memory that all queries share.
+    await site.client.get("/spack-cache/packages?_x=1")
+    opened: list[str] = []
+    monkeypatch.setattr(utils.sqlite3, "connect", lambda path, **_: opened.append(path))
+    assert (await site.client.get("/spack-cache/packages?_x=2")).status_code == 200
+    assert opened == []
 
 
 async def test_datasette_itself_is_not_limited(site: Datasette) -> None:
