@@ -18,7 +18,8 @@ or add filters to an address. So this plugin puts an executor of its own in plac
 So a query ends, or gives way, by what it costs; nothing is told from its text. A turn is the time
 that a query runs: however slowly an answer is read, nobody waits for that. To begin again costs
 `YOUNG_SECONDS` at first, and only where others want the same cores. It is safe because what runs
-here only reads; Datasette writes in other threads.
+here only reads; Datasette writes in other threads. What SQL has had is the time of the processor,
+where the system tells it for each thread, so that nobody is blamed for a machine that is busy.
 
 While a job runs (`running_job`), what happens on its thread's connections belongs to it. It is
 interrupted by `sqlite3_interrupt`, over and over until it ends, since SQLite forgets an interrupt
@@ -30,6 +31,7 @@ import functools
 import heapq
 import itertools
 import os
+import sys
 import threading
 import time
 import traceback
@@ -47,16 +49,16 @@ from datasette.utils.sqlite import sqlite3
 from web.immutable.asgi import App
 from web.immutable.visits import BusyError, Visit, current_visit
 
-YOUNG_SECONDS = 0.05
+YOUNG_SECONDS = 0.1
 """SQL that each request may have without waiting for those that need much."""
 
-HEAD_START_SECONDS = 0.1
+HEAD_START_SECONDS = 0.5
 """How much less SQL a request must have had, at least, for its query to interrupt another's."""
 
 GRACE_SECONDS = 0.25
 """How long after Datasette's time limit a query is interrupted, if Datasette itself did not."""
 
-WAIT_LIMITS = 3
+WAIT_LIMITS = 5
 """How long an old query waits for its turn, in times of Datasette's time limit."""
 
 MOST_WAITING = 50
@@ -90,6 +92,8 @@ class Job:
     result_bytes: int = 0
     attempts: int = 0
     began: float = 0.0
+    clock: Callable[[], float] = time.perf_counter
+    clock_began: float = 0.0
     waits_since: float = 0.0
     connections: Sequence[sqlite3.Connection] = ()
 
@@ -98,7 +102,9 @@ class Job:
         self.connections = connections
         self.gives_way, self.refusal, self.result_bytes = False, None, 0
         self.attempts += 1
-        self.began = time.perf_counter()
+        self.began = time.monotonic()
+        self.clock = _thread.clock
+        self.clock_began = self.clock()
 
     def interrupt(self) -> None:
         """Interrupt what it does now; to be asked for only while it runs."""
@@ -117,8 +123,8 @@ class Job:
         self.interrupt()
 
     def seconds(self) -> float:
-        """How long it has run, this time."""
-        return time.perf_counter() - self.began
+        """How long it has had the processor, this time."""
+        return self.clock() - self.clock_began
 
     @property
     def sql_before(self) -> float:
@@ -130,18 +136,28 @@ class Job:
         return self.sql_before + self.seconds() if self.visit else 0.0
 
 
+def _clock_of_this_thread() -> Callable[[], float]:
+    if sys.platform == "linux":
+        return functools.partial(
+            time.clock_gettime, time.pthread_getcpuclockid(threading.get_ident())
+        )
+    return time.perf_counter
+
+
 class _Thread(threading.local):
     """What a thread has.
 
     Attributes:
         job: the job it runs.
         connections: those that it has opened.
+        clock: tells how long it has had the processor.
     """
 
     job: Job | None = None
 
     def __init__(self) -> None:
         self.connections: list[sqlite3.Connection] = []
+        self.clock = _clock_of_this_thread()
 
 
 _thread = _Thread()
@@ -308,7 +324,7 @@ class TurnsExecutor(Executor):
             time.sleep(LOOK_SECONDS)
 
     def _look_at(self, job: Job) -> None:
-        if job.seconds() > self._limit_seconds() + GRACE_SECONDS:
+        if time.monotonic() - job.began > self._limit_seconds() + GRACE_SECONDS:
             job.interrupt()
         elif job.is_old:
             least = self._waiting[True].least()
