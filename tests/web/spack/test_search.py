@@ -269,7 +269,7 @@ async def test_a_misspelled_name_gets_a_suggestion(site: Datasette) -> None:
     assert "Did you mean hdf5?" in sections(html)["Search for “hdf55”"]
 
 
-@pytest.mark.parametrize("text", ["", "   ", "???", "<script>alert(1)</script>", "x" * 9000, "\0"])
+@pytest.mark.parametrize("text", ["", "   ", "???", "<script>alert(1)</script>", "x" * 7000, "\0"])
 async def test_a_search_for_nothing_explains_the_search(text: str, site: Datasette) -> None:
     html = await find(site, text)
 
