@@ -3,8 +3,8 @@
 Datasette makes its pages on the one event loop that also answers everybody else. A page of a
 thousand rows of forty columns takes a second there, during which not even a health check is
 answered. So this plugin measures how long each request keeps the loop, and asks those that have
-had more than `LIGHT_SECONDS` to pause: after each cell, each piece that a template writes, each
-facet and each piece of the answer. One that pauses goes on when no light request is being
+had more than `LIGHT_SECONDS` to pause: after each cell, every few pieces that a template writes,
+each facet and each piece of the answer. One that pauses goes on when no light request is being
 answered, or after `PAUSES` times as long as a heavy one has just worked, whichever comes first; and
 of all that pause only one, that which has worked least. So light pages lose at most the share that
 is left to heavy ones, however many these are.
@@ -43,6 +43,9 @@ PAUSES = 6
 
 MOST_HEAVY = 30
 """So many heavy requests are answered at a time; each takes memory."""
+
+PIECES_AT_ONCE = 32
+"""So many pieces of a page are written before the time is looked at."""
 
 PAGE_CHARACTERS = 20_000_000
 """Length of the longest page; a thousand rows with many long cells fit."""
@@ -158,7 +161,8 @@ class PausingTemplate(Template):
                 length += len(piece)
                 if length > PAGE_CHARACTERS:
                     raise DatasetteError(TOO_LONG, status=400)
-                if _too_long(visit):
+                # To ask for the time takes longer than most pieces.
+                if not len(page) % PIECES_AT_ONCE and _too_long(visit):
                     await pause()
         return "".join(page)
 
