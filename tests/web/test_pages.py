@@ -564,7 +564,7 @@ async def test_a_name_with_a_dot_leads_to_its_page(site: Datasette) -> None:
 
 
 async def test_a_mistake_in_an_address_is_explained_on_a_page(site: Datasette) -> None:
-    html = await page(site, "/spack-cache/packages?_sort=nothing", 500)
+    html = await page(site, "/spack-cache/packages?_sort=nothing", 400)
 
     assert sections(html) == {"This did not work": "Cannot sort table by nothing To the start page"}
 

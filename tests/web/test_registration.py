@@ -72,8 +72,10 @@ def test_hooks_are_called_in_the_order_that_is_meant() -> None:
         "web.immutable.downloads",
         "gzip",
         "web.spack.search",
-        "web.immutable.limits",
+        "web.immutable.sql_turns",
+        "web.immutable.loop_turns",
         "web.immutable.streams",
+        "web.immutable.wrong_use",
         "web.immutable.request_log",
     ]
     assert [name for name in called["startup"] if name.startswith("web.")] == [
@@ -86,6 +88,7 @@ def test_hooks_are_called_in_the_order_that_is_meant() -> None:
         "web.immutable.arrays",
         "web.immutable.bitmaps",
         "web.immutable.database",
+        "web.immutable.limits",
         "web.immutable.files",
     ]
 

@@ -47,7 +47,7 @@ HOLDS_SQL = """exists (
 )"""
 
 APPLIED = "arrays.applied"
-PARAMETER = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|\[[^\]]*\]|:(p\d+)\b""")
+PARAMETER = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|\[[^\]]*(?:\]|$)|:(p\d+)\b""")
 
 GROUP_FROM = 12
 """Facets with more values than this are grouped, if that shortens the list by a third."""

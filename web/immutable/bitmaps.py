@@ -46,6 +46,7 @@ from datasette.utils.sqlite import sqlite3
 from pyroaring import BitMap
 
 from web.immutable import table_page
+from web.immutable.loop_turns import pause
 from web.immutable.sql import literal, quoted
 from web.immutable.table_bitmaps import Condition, RowsOf, TableBitmaps
 
@@ -128,6 +129,7 @@ class BitmapFacet(Facet):  # type: ignore[misc]
             results_of_column, late = await super(BitmapFacet, facet).facet_results()
             results += results_of_column
             timed_out += late
+            await pause()
         return results, timed_out
 
     async def _of_one_column(self, config: dict[str, Any]) -> "BitmapFacet":

@@ -15,10 +15,10 @@ from datasette.plugins import pm
 
 # Of a hook that several have, the last one registered is called first. That matters for
 # - what wraps the application: who is called first wraps first, and is the innermost. From the
-#   outside in: request_log, connections, prefix, which completes addresses for all others, answers,
-#   encoding and downloads (these say so themselves: of them the last one is the outermost), the
-#   compression of datasette-gzip, search, which redirects, limits, where turns are waited for, and
-#   streams, which sees what Datasette sends;
+#   outside in: request_log and wrong_use (wrappers), connections, prefix, which completes addresses
+#   for all others, answers, encoding and downloads (these say that they are last: of them the last
+#   one is the outermost), the compression of datasette-gzip, search, which redirects, loop_turns,
+#   which measures what is left, and streams, which sees what Datasette sends;
 # - start: collecting comes last there, to set aside for good what all others have made, and files
 #   says itself that it is first;
 # - facets and filters: bitmaps stands around arrays, whose classes it lets count by bitmaps.
@@ -30,6 +30,7 @@ PLUGINS = (
     "web.immutable.answers",
     "web.immutable.prefix",
     "web.immutable.connections",
+    "web.immutable.wrong_use",
     "web.immutable.request_log",
     "web.spack.search",
     "web.spack.not_found",
@@ -46,6 +47,8 @@ PLUGINS = (
     "web.immutable.bitmaps",
     "web.immutable.database",
     "web.immutable.limits",
+    "web.immutable.sql_turns",
+    "web.immutable.loop_turns",
     "web.immutable.streams",
 )
 

@@ -801,3 +801,16 @@ async def test_groups_unfold_on_the_page(folder: Path, tmp_path: Path) -> None:
     assert summaries == [(" open", "b", "3"), ("", "c", "4"), ("", "mpi", "2")]
     assert len(re.findall(r"arraycontains=[^\"]*\">[^<]+</a> 1</li>", page)) == len(MANY) - 1
     assert 'aria-label="Remove filter: marks b=2"' in page
+
+
+@pytest.mark.parametrize(
+    ("clause", "renamed"),
+    [
+        ("a = :p0", "a = :q0"),
+        ("[:p0] = ':p0' and \":p0\" = `:p0`", "[:p0] = ':p0' and \":p0\" = `:p0`"),
+        # A bracket that is never closed is looked at once, not once for each that follows.
+        ("a = :p0 and [[[ :p0", "a = :q0 and [[[ :p0"),
+    ],
+)
+def test_parameters_are_renamed_where_they_are_some(clause: str, renamed: str) -> None:
+    assert arrays._renamed(clause, {"p0": "q0"}) == renamed
