@@ -8,7 +8,7 @@ import click
 from etl.errors import FailedError
 from publish import bundle, deploy, dist, live, pages
 from publish.hosts import HOSTS, Host, Place
-from publish.site import PublishError, check_database, serve_options
+from publish.site import PublishError, check_database, check_inspect, serve_options
 
 
 class Group(click.Group):
@@ -38,7 +38,9 @@ def main() -> None:
 @DATABASE
 @click.argument("inspect", type=click.Path(path_type=Path))
 def options_command(database: Path, inspect: Path) -> None:
-    """Print the options of `datasette serve` for the site."""
+    """Print the options of `datasette serve` for the site, whose files are fit to be served."""
+    check_database(database)
+    check_inspect(inspect, database)
     click.echo(shlex.join(serve_options(database, inspect)))
 
 

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from web.immutable import files
+
 ROOT = Path(__file__).parents[1]
 WEB = ROOT / "web"
 METADATA = ROOT / "metadata.yml"
@@ -61,12 +63,30 @@ def check_database(database: Path) -> None:
     """Make sure that there is a database and that it has the name that the site relies on.
 
     Raises:
-        PublishError: it has not.
+        PublishError: it has not, or it is no database that can be served.
     """
     if not database.is_file():
         raise PublishError(f"There is no {database}. Build it first: make")
     if database.name != DATABASE:
         raise PublishError(f"The site needs its database to be called {DATABASE}: {database}")
+    try:
+        files.check_database(database)
+    except files.UnfitFileError as error:
+        raise PublishError(str(error)) from None
+
+
+def check_inspect(inspect: Path, database: Path) -> None:
+    """Make sure that what `datasette inspect` wrote is about this database.
+
+    Datasette reads it before it loads a plugin, so nothing else could say what is wrong with it.
+
+    Raises:
+        PublishError: it is not.
+    """
+    try:
+        files.check_inspect_file(inspect, database)
+    except files.UnfitFileError as error:
+        raise PublishError(str(error)) from None
 
 
 def copy_site(folder: Path) -> None:

@@ -2,11 +2,13 @@
 
 import json
 import shlex
+import shutil
 import signal
 import sys
 from pathlib import Path
 
 import httpx
+import pytest
 from click.testing import CliRunner
 from datasette.app import DEFAULT_SETTINGS
 
@@ -55,3 +57,26 @@ def test_the_site_is_served_with_its_settings_and_finishes_what_it_began(
     assert "Traceback" not in log
     # uvicorn ends with the signal that stopped it.
     assert server.process.returncode in {0, -signal.SIGTERM}
+
+
+@pytest.mark.parametrize(
+    ("spoiled", "message"),
+    [
+        ("spack-cache.db", "no database (file is not a database). Build or copy it again."),
+        (
+            "inspect.json",
+            "not JSON (Expecting value: line 1 column 1 (char 0)). Delete it and write it again, "
+            "with datasette inspect DATABASE --inspect-file FILE.",
+        ),
+    ],
+)
+def test_files_that_cannot_be_served_are_named(
+    real_database: Path, tmp_path: Path, spoiled: str, message: str
+) -> None:
+    database, inspect = tmp_path / "spack-cache.db", tmp_path / "inspect.json"
+    shutil.copy(real_database, database)
+    write_inspect(database, inspect)
+    (tmp_path / spoiled).write_text("What is this? " * 100)
+    said = CliRunner().invoke(main, ["options", str(database), str(inspect)])
+    assert said.exit_code == 1
+    assert said.output == f"Error: {tmp_path / spoiled}: {message}\n"

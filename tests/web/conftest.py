@@ -1,10 +1,12 @@
 """Sites that several tests share: Datasette as `make serve` starts it, on small databases."""
 
+import gc
 import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
+import tracemalloc
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,12 +32,30 @@ def opened(*arguments: Any, **options: Any) -> Iterator[Datasette]:
 
 
 @contextmanager
-def open_site(database: Path, *, is_fixed: bool = True) -> Iterator[Datasette]:
+def measured() -> Iterator[Callable[[], int]]:
+    """Tells by how many bytes the memory that Python has given out grew since the beginning."""
+    gc.collect()
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+
+    def grown() -> int:
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0] - before
+
+    try:
+        yield grown
+    finally:
+        tracemalloc.stop()
+
+
+@contextmanager
+def open_site(database: Path, *, is_fixed: bool = True, base_url: str = "/") -> Iterator[Datasette]:
     """Datasette on a database, with the files and settings of `make serve`.
 
     Args:
         database: the file.
         is_fixed: whether Datasette is told that it cannot change, as `make serve` does.
+        base_url: the prefix of all addresses.
     """
     with opened(
         [] if is_fixed else [str(database)],
@@ -45,7 +65,7 @@ def open_site(database: Path, *, is_fixed: bool = True) -> Iterator[Datasette]:
         plugins_dir=str(ROOT / "web" / "plugins"),
         static_mounts=[("static", str(ROOT / "web" / "static"))],
         cors=True,
-        settings=json.loads((ROOT / "web" / "settings.json").read_text()),
+        settings=json.loads((ROOT / "web" / "settings.json").read_text()) | {"base_url": base_url},
     ) as datasette:
         yield datasette
 

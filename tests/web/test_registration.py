@@ -65,18 +65,31 @@ def test_hooks_are_called_in_the_order_that_is_meant() -> None:
     # Pluggy calls them from the last to the first, and wrappers are at the end of its list.
     _, called, *_ = registered(ROOT / "web" / "plugins")
     assert called["asgi_wrapper"] == [
-        "web.immutable.answers_cache",
+        "web.immutable.connections",
+        "web.immutable.prefix",
+        "web.immutable.answers",
+        "web.immutable.encoding",
+        "web.immutable.downloads",
         "gzip",
-        "web.immutable.answers_etag",
         "web.spack.search",
-        "web.immutable.limits",
+        "web.immutable.sql_turns",
+        "web.immutable.loop_turns",
+        "web.immutable.streams",
+        "web.immutable.wrong_use",
         "web.immutable.request_log",
     ]
     assert [name for name in called["startup"] if name.startswith("web.")] == [
-        "web.immutable.answers_cache",
+        "web.immutable.collecting",
+        "web.immutable.downloads",
+        "web.immutable.answers",
+        "web.immutable.prefix",
+        "web.immutable.shown_sql",
+        "web.immutable.paging",
         "web.immutable.arrays",
         "web.immutable.bitmaps",
         "web.immutable.database",
+        "web.immutable.limits",
+        "web.immutable.files",
     ]
 
 

@@ -1,10 +1,10 @@
-"""Exact, fast facets and filters for columns that hold JSON arrays, in any Datasette.
+"""Exact filters for columns that hold JSON arrays, and what is shown of filters and facets.
 
-Datasette's own array facet unfolds the array of every row. Many rows share few different
-arrays, so this plugin counts the rows of each different array first and unfolds only these. The
-filters "array contains" and "array does not contain" unfold only arrays whose text holds the
-element. Query string, JSON and metadata stay as Datasette documents them. (Where a table has
-bitmaps, see bitmaps.py, they count instead.)
+Datasette's own filters "array contains" and "array does not contain" fail on a cell that is no
+JSON, and find no element that is not a text, though its facets link to them. These here know an
+element by its text, as the facet shows it: `1`, `1.5`, `1` and `0` for true and false, `None` for
+null. What is no JSON has no elements. Their SQL runs in DuckDB too. (Where a table has bitmaps, see
+bitmaps.py, they answer instead, and count facets.)
 
 The plugin also
 
@@ -15,8 +15,8 @@ The plugin also
 - gives templates `active_filters` (`ActiveFilter`) and the filter `facet_groups`
   (`facet_groups`).
 
-An element is known by its text as SQLite casts it (`1`, `1.5`; `1` and `0` for true and false),
-as Datasette shows and links it; a null is `None`. What is no JSON has no elements.
+It replaces entries of Datasette's table of filters, which no hook can change, and relies on
+filters having the parameters `p0`, `p1` and so on; test_arrays.py fails when that changes.
 """
 
 import functools
@@ -29,59 +29,25 @@ from urllib.parse import parse_qsl, urlencode
 
 from datasette import hookimpl
 from datasette.app import Datasette
-from datasette.database import QueryInterrupted
-from datasette.facets import ArrayFacet, Facet
+from datasette.facets import Facet
 from datasette.filters import Filter, FilterArguments, Filters
-from datasette.utils import await_me_maybe, escape_sqlite
+from datasette.utils import await_me_maybe
 from datasette.utils.asgi import Request
 
+from web.immutable import table_page
 from web.immutable.requests import is_column_filter
 from web.immutable.sql import quoted
 
 Result = dict[str, Any]
 """One value of a facet, with the keys of Datasette's JSON."""
 
-ELEMENT = "coalesce(cast(value as text), 'None')"
-
-# Arrays are unfolded as they are where no element repeats, because that is almost always so
-# and removing repeats from each array takes half as long again.
-FACET_SQL = f"""
-    with arrays as (
-        select {{column}} as facet_array, count(*) as facet_rows from ({{sql}})
-        where {{column}} is not null group by {{column}}
-    ),
-    counts as (
-        select element.value, sum(facet_rows) as facet_rows
-        from arrays, json_each(
-            case
-                when not json_valid(facet_array) then null
-                when json_array_length(facet_array)
-                    = (select count(distinct {ELEMENT}) from json_each(facet_array))
-                    then facet_array
-                else (
-                    select json_group_array(text) from (
-                        select distinct {ELEMENT} as text from json_each(facet_array)
-                    )
-                )
-            end
-        ) as element
-        group by element.value
-    )
-    select {ELEMENT} as value, sum(facet_rows) as count from counts
-    group by 1 order by 2 desc, 1 limit {{limit}}
-"""
-
-HOLDS_SQL = f"""exists (
-    select 1 from json_each(case when json_valid({{array}}) then {{array}} end)
-    where {ELEMENT} = :{{parameter}}
+HOLDS_SQL = """exists (
+    select 1 from json_each(case when json_valid({array}) then {array} end)
+    where cast(json_quote(value) as text) in ({elements})
 )"""
 
-# Only the text of a string is in the JSON as it is, and only if nothing there is escaped. These
-# may be the text of something else: 100.0 of 1e2, None of null.
-MAYBE_NO_STRING = re.compile(r"[-\d\[{]|None$|Inf$")
-
 APPLIED = "arrays.applied"
-PARAMETER = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|\[[^\]]*\]|:(p\d+)\b""")
+PARAMETER = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|\[[^\]]*(?:\]|$)|:(p\d+)\b""")
 
 GROUP_FROM = 12
 """Facets with more values than this are grouped, if that shortens the list by a third."""
@@ -114,10 +80,7 @@ class FacetGroup(NamedTuple):
 
 
 class ArrayContains(Filter):  # type: ignore[misc]
-    """The filter `<column>__arraycontains=<element>`, or its opposite.
-
-    An array is unfolded only if its text holds the element.
-    """
+    """The filter `<column>__arraycontains=<element>`, or its opposite."""
 
     def __init__(self, key: str, display: str, verb: str, *, negated: bool = False) -> None:
         self.key = key
@@ -129,12 +92,14 @@ class ArrayContains(Filter):  # type: ignore[misc]
         self, table: str, column: str, value: str, param_counter: int
     ) -> tuple[str, str]:
         """Return the condition in SQL and the value of its one parameter."""
-        parameter = f"p{param_counter}"
+        elements = [f"cast(json_quote(:p{param_counter}) as text)"]
+        if value == "None":
+            elements.append("'null'")
+        elif value != "null" and not value.startswith('"'):  # the JSON of null, and of texts
+            elements.append(f":p{param_counter}")
         array = f"{quoted(table)}.{quoted(column)}"
-        holds = HOLDS_SQL.format(array=array, parameter=parameter)
-        if not MAYBE_NO_STRING.match(value):
-            holds = f"(instr({array}, :{parameter}) or instr({array}, '\\')) and {holds}"
-        return (f"not ({holds})" if self.negated else f"({holds})"), value
+        holds = HOLDS_SQL.format(array=array, elements=", ".join(elements))
+        return (f"not {holds}" if self.negated else holds), value
 
     def human_clause(self, column: str, value: str) -> str:
         """Return the condition in English."""
@@ -164,7 +129,11 @@ class WholeFilterFacet(Facet):  # type: ignore[misc]
         **rest: Any,
     ) -> None:
         if sql and table and "_next" in request.args:
-            sql = _sql_of_all_pages(request, table, sql)
+            filters = table_page.column_filters(request, ds.table_metadata(database, table))
+            clauses, _ = filters.build_where_clauses(table)
+            for applied in request.scope[APPLIED]:
+                clauses += applied.where_clauses
+            sql = table_page.without_next(sql, table, clauses)
             request = _first_page(request)
         super().__init__(ds, request, database, sql=sql, table=table, **rest)
 
@@ -176,75 +145,11 @@ class WholeFilterFacet(Facet):  # type: ignore[misc]
         return list(configs.values())
 
 
-class DifferentArraysFacet(WholeFilterFacet, ArrayFacet):  # type: ignore[misc]
-    """Datasette's facet by array, unfolding each different array once."""
-
-    async def facet_results(self) -> tuple[list[Result], list[str]]:
-        """Return the facets in Datasette's form, and the columns that took too long."""
-        results, timed_out = [], []
-        for config in self.get_configs():
-            column = _column(config)
-            try:
-                results.append(await self._facet(column, hideable=config["source"] != "metadata"))
-            except QueryInterrupted:
-                timed_out.append(column)
-        return results, timed_out
-
-    async def _facet(self, column: str, *, hideable: bool) -> Result:
-        size = self.get_facet_size()
-        counts = await self._counts(column, size + 1)
-        shown = dict(itertools.islice(counts.items(), size))
-        pairs = self.get_querystring_pairs()
-        key = f"{column}__arraycontains"
-        selected = {value for name, value in pairs if name == key}
-        hidden = sorted(selected - shown.keys())
-        if hidden:
-            shown = dict.fromkeys(hidden, await self.get_row_count()) | shown
-        return {
-            "name": column,
-            "type": self.type,
-            "results": [
-                self._result(key, value, count, selected=value in selected)
-                for value, count in shown.items()
-            ],
-            "hideable": hideable,
-            "toggle_url": self._path([pair for pair in pairs if pair != ("_facet_array", column)]),
-            "truncated": len(counts) > size,
-        }
-
-    async def _counts(self, column: str, limit: int) -> dict[str, int]:
-        rows = await self.ds.execute(
-            self.database,
-            FACET_SQL.format(column=escape_sqlite(column), sql=self.sql, limit=limit),
-            self.params,
-            truncate=False,
-            custom_time_limit=self.ds.setting("facet_time_limit_ms"),
-        )
-        return {row["value"]: row["count"] for row in rows}
-
-    def _result(self, key: str, value: str, count: int, *, selected: bool) -> Result:
-        pairs = self.get_querystring_pairs()
-        if selected:
-            toggled = [pair for pair in pairs if pair != (key, value)]
-        else:
-            toggled = [*pairs, (key, value)]
-        return {
-            "value": value,
-            "label": value,
-            "count": count,
-            "toggle_url": self.ds.absolute_url(self.request, self._path(toggled)),
-            "selected": selected,
-        }
-
-    def _path(self, pairs: Sequence[tuple[str, str]]) -> str:
-        return _path(self.ds, self.request, pairs)
-
-
 @hookimpl(wrapper=True)  # type: ignore[untyped-decorator]
 def register_facet_classes() -> Generator[None, list[list[type]], list[list[type]]]:
-    """Replace Datasette's facet by array, and let all others count the whole filter."""
-    plugins = yield
-    return [[_facet_class(facet) for facet in facets] for facets in plugins]
+    """Let the facets of every type count the whole filter."""
+    classes_of_plugins = yield
+    return [[_counting_all(facet) for facet in classes] for classes in classes_of_plugins]
 
 
 @hookimpl  # type: ignore[untyped-decorator]
@@ -378,30 +283,8 @@ def _renamed(clause: str, names: dict[str, str]) -> str:
 
 
 @functools.cache
-def _facet_class(facet: type[Any]) -> type[Any]:
-    if facet.type == DifferentArraysFacet.type:
-        return DifferentArraysFacet
+def _counting_all(facet: type[Any]) -> type[Any]:
     return type(facet.__name__, (WholeFilterFacet, facet), {})
-
-
-def _sql_of_all_pages(request: Request, table: str, sql: str) -> str:
-    """Return the table page's SQL without the condition that begins a later page.
-
-    The page appends that condition to those of the filters, which are therefore built again.
-    """
-    selected, where, _ = sql.partition(f" from {escape_sqlite(table)} where ")
-    if not where:
-        return sql
-    pairs = [
-        (key, value)
-        for key in request.args
-        if is_column_filter(key)
-        for value in request.args.getlist(key)
-    ]
-    clauses, _ = Filters(sorted(pairs)).build_where_clauses(table)
-    for filters in request.scope[APPLIED]:
-        clauses.extend(filters.where_clauses)
-    return f"{selected}{where}{' and '.join(clauses or ['true'])}"
 
 
 def _first_page(request: Request) -> Request:
@@ -414,11 +297,6 @@ def _pairs(request: Request) -> list[tuple[str, str]]:
 
 
 def _path(datasette: Datasette, request: Request, pairs: Sequence[tuple[str, str]]) -> str:
-    query = urlencode(pairs)
-    path: str = datasette.urls.path(f"{request.path}?{query}" if query else request.path)
+    # A path that has the prefix already is known by its type, which adding to it keeps.
+    path: str = datasette.urls.path(request.path + (f"?{urlencode(pairs)}" if pairs else ""))
     return path
-
-
-def _column(config: dict[str, Any]) -> str:
-    column: str = config["config"].get("column") or config["config"]["simple"]
-    return column

@@ -3,6 +3,9 @@
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
+from datasette.app import Datasette
+from datasette.utils import add_cors_headers
+
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -19,3 +22,11 @@ def header(headers: Iterable[tuple[bytes, bytes]], wanted: bytes) -> bytes:
         wanted: The header's name in lower case.
     """
     return b", ".join(value for name, value in headers if name.lower() == wanted)
+
+
+def cors_headers(datasette: Datasette) -> dict[str, str]:
+    """Return the headers that let pages of other sites read an answer, if any site may."""
+    headers: dict[str, str] = {}
+    if datasette.cors:
+        add_cors_headers(headers)
+    return headers

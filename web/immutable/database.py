@@ -18,8 +18,13 @@ from datasette import hookimpl
 from datasette.app import Datasette
 from datasette.database import Database, Results
 
-MOST_ANSWERS = 2_000
-"""So many answers are kept; a visitor can ask for any table, and any filter."""
+from web.immutable.memory import Memory, bytes_of
+
+ANSWERS_BYTES = 4_000_000
+"""So much is kept for questions that visitors can put: about any table, with any filter."""
+
+LONGEST_QUESTION = 4_000
+"""Bytes of such a question that is kept; of a longer one nothing is."""
 
 SCHEMA_METHODS = (
     "table_exists",
@@ -40,38 +45,47 @@ SPELLING_SQL = (
     "select name from sqlite_master where type in ('table', 'view') and name = ? collate nocase"
 )
 
+Question = tuple[str, ...]
+"""The name of a method and its arguments, or a query and its parameters."""
+
 
 class FixedDatabase(Database):  # type: ignore[misc]
     """A database that cannot change, and remembers answers."""
 
-    _answers: dict[tuple[object, ...], Any]
+    _of_site: dict[str, Results]
+    _answers: Memory[Question, Any]
 
     @classmethod
     def made_of(cls, database: Database) -> None:
         """Let a database remember from now on; what it has opened stays open."""
         if not isinstance(database, cls):
             database.__class__ = cls
-            database._answers = {}
+            database._of_site = {}
+            database._answers = Memory(ANSWERS_BYTES, LONGEST_QUESTION)
 
-    async def known(self, question: tuple[object, ...], ask: Callable[[], Awaitable[Any]]) -> Any:
-        """Return the answer to a question, which is asked if it was not before."""
-        if question not in self._answers:
-            self._remember(question, await ask())
+    async def known(self, question: Question, ask: Callable[[], Awaitable[Any]]) -> Any:
+        """Return the answer to a question, which is asked if it is not remembered."""
+        if question in self._answers:
+            answer = self._answers[question]
+        else:
+            answer = await ask()
+            self._remember(question, answer)
         # Whoever gets a list may change it.
-        return copy.copy(self._answers[question])
+        return copy.copy(answer)
 
-    def _remember(self, question: tuple[object, ...], answer: object) -> None:
-        self._answers[question] = answer
-        if len(self._answers) > MOST_ANSWERS:
-            del self._answers[next(iter(self._answers))]
+    def _remember(self, question: Question, answer: object) -> None:
+        # Answers are of the schema, or one number: only questions can be of any length.
+        self._answers.put(question, answer, bytes_of(*question))
 
     def remember_count(self, sql: str, params: dict[str, object], count: int) -> None:
         """Keep what this query would count."""
         self._remember(_question(sql, params), Results([(count,)], False, [("count(*)",)]))
 
     async def execute_once(self, sql: str) -> Results:
-        """Run a query, unless its answer is known."""
-        return await self.known(_question(sql, None), lambda: self.execute(sql))
+        """Run a query of the site's own, unless its answer is known."""
+        if sql not in self._of_site:
+            self._of_site[sql] = await self.execute(sql)
+        return copy.copy(self._of_site[sql])
 
     async def execute(self, sql: str, params: Any = None, **options: Any) -> Results:
         """Run a query, or give the answer to one that Datasette asks again and again."""
@@ -85,7 +99,7 @@ class FixedDatabase(Database):  # type: ignore[misc]
         return await super().execute(sql, params, **options)
 
 
-def _question(sql: str, params: object) -> tuple[str, str]:
+def _question(sql: str, params: object) -> Question:
     # Whatever is asked with can be written down, and differs there if it differs.
     return sql, repr(sorted(params.items()) if isinstance(params, dict) else params)
 
@@ -93,7 +107,7 @@ def _question(sql: str, params: object) -> tuple[str, str]:
 def _once(name: str) -> Callable[..., Awaitable[Any]]:
     original = getattr(Database, name)
 
-    async def method(self: FixedDatabase, *arguments: object) -> Any:
+    async def method(self: FixedDatabase, *arguments: str) -> Any:
         return await self.known((name, *arguments), lambda: original(self, *arguments))
 
     return method

@@ -16,7 +16,8 @@ all queries of a database:
 `options` is a list, or SQL whose first column is one.
 
 Datasette passes a parameter that is missing as '' and knows no defaults, so SQL gives them with
-`coalesce(nullif(:os, ''), <default>)`. The form shows what `<default>` is at the moment.
+`coalesce(nullif(:os, ''), <default>)`. The form of a canned query shows what `<default>` is at the
+moment; that of SQL which a visitor wrote does not, since each would be one more query to run.
 """
 
 import re
@@ -83,11 +84,22 @@ async def fields(
     config = datasette.plugin_config("queries", database=database) or {}
     described = config.get("parameters", {})
     db = datasette.get_database(database)
-    return [await _field(db, sql, values, name, described.get(name, {})) for name in values]
+    queries = await datasette.get_canned_queries(database, None)
+    is_canned = sql in {query["sql"] for query in queries.values()}
+    return [
+        await _field(
+            db,
+            name,
+            described.get(name, {}),
+            values[name],
+            await _default(db, sql, name, values) if is_canned else "",
+        )
+        for name in values
+    ]
 
 
 async def _field(
-    db: Database, sql: str, values: Mapping[str, str], name: str, described: Mapping[str, Any]
+    db: Database, name: str, described: Mapping[str, Any], value: str, default: str
 ) -> Field:
     options = await _options(db, described.get("options", []))
     choices = options if len(options) <= MOST_CHOICES else []
@@ -95,8 +107,8 @@ async def _field(
         name,
         described.get("label") or name.replace("_", " ").capitalize(),
         described.get("description", ""),
-        values[name],
-        await _default(db, sql, name, values),
+        value,
+        default,
         choices,
         [] if choices or len(options) > MOST_SUGGESTIONS else options,
     )

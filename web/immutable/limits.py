@@ -2,44 +2,42 @@
 
 Datasette bounds the time of a query and the number of rows it shows. That leaves memory: one
 value can be a gigabyte, a thousand rows can be several, and SQLite's planner can be led to fill
-all memory before a query's time begins. It also leaves time: Datasette looks at the clock
-between instructions of SQLite's virtual machine, of which one can take seconds, and what many
-rows of many columns take to become HTML is on no clock. So this plugin
+all memory before a query's time begins. It also leaves single instructions of SQLite's virtual
+machine that take seconds: Datasette looks at the clock between them. So this plugin
 
 - lowers SQLite's own limits (https://www.sqlite.org/limits.html),
 - gives SQLite's memory a ceiling (https://www.sqlite.org/pragma.html#pragma_hard_heap_limit),
 - bounds the bytes that a query can return,
 - refuses `printf` and `format`: `printf('%.*c', 2000000000, 'x')` takes SQLite 3.40 15 s,
-- interrupts a query that Datasette's time limit did not stop,
-- runs one query of visitors at a time, so that the other SQL threads serve the site's pages.
+- asks once whether SQLite has JSON: Datasette opens a connection to ask for each page of a table,
+  and leaves it to the garbage collector, which may come when the memory is used up.
 
-A query over a limit ends in an error that says so (HTTP status 400); one that had to wait too
-long for its turn in status 503.
+Time, and who has to wait for whom, is the business of `sql_turns` and `loop_turns`. A query over a
+limit ends in an error that says so (HTTP status 400), one that had to wait for too long in 503.
 """
 
-import asyncio
+import functools
 import sqlite3 as standard_sqlite3
-import threading
-import time
-from collections.abc import Callable, Generator, Iterator
-from contextlib import suppress
+from collections.abc import Generator
 from typing import Any
-from urllib.parse import parse_qs
-from weakref import WeakSet
 
-from datasette import Response, hookimpl
+from datasette import Response, facets, hookimpl
 from datasette.app import Datasette
 from datasette.database import QueryInterrupted
 from datasette.handle_exception import handle_exception as datasettes_own_page
+from datasette.plugins import pm
 from datasette.utils.asgi import Request
 from datasette.utils.sqlite import sqlite3
 from datasette.views.base import DatasetteError
 
-from web.immutable.asgi import App, Receive, Scope, Send
+from web.immutable.sql_turns import running_job
+from web.immutable.visits import BusyError
+
+VALUE_BYTES = 250_000
+"""Bytes of one value, or of one row: `instr` and `replace` take time that grows with its square,
+0.2 s here. A plugin whose database has longer rows says how long, as its `VALUE_BYTES`."""
 
 SQLITE_LIMITS = {
-    # Bytes of one value: `instr` and `replace` take time that grows with its square, 0.2 s here.
-    standard_sqlite3.SQLITE_LIMIT_LENGTH: 250_000,
     # Columns of a result: each cell of it is made into HTML while nobody else is served.
     standard_sqlite3.SQLITE_LIMIT_COLUMN: 40,
     # Bytes of a pattern: LIKE and GLOB take time that grows with the pattern times the text.
@@ -54,90 +52,44 @@ RESULT_BYTES = 10_000_000
 
 REFUSED_FUNCTIONS = {"printf", "format"}
 
-GRACE_SECONDS = 0.25
-"""How long after Datasette's time limit a query is interrupted, and how often that is looked at."""
-
-
-class Guard:
-    """Watches the queries of one connection, one after the other."""
-
-    def __init__(self, connection: sqlite3.Connection, seconds: float) -> None:
-        self._connection = connection
-        self._seconds = seconds
-        self._deadline = float("inf")
-        self._bytes = 0
-
-    def begin(self, _sql: str) -> None:
-        """Note that a query begins (for `set_trace_callback`)."""
-        self._deadline = time.monotonic() + self._seconds
-        self._bytes = 0
-
-    def row(self, cursor: sqlite3.Cursor, values: tuple[Any, ...]) -> sqlite3.Row:
-        """Return a row as Datasette wants it (for `row_factory`).
-
-        Raises:
-            sqlite3.OperationalError: the query returned too much.
-        """
-        self._bytes += sum(len(value) for value in values if isinstance(value, (str, bytes)))
-        if self._bytes > RESULT_BYTES:
-            raise sqlite3.OperationalError(
-                f"the result has more than {RESULT_BYTES:,} bytes; ask for fewer rows or columns"
-            )
-        return sqlite3.Row(cursor, values)
-
-    def interrupt_if_late(self) -> None:
-        """Interrupt the query if its time is over; does nothing where none is running."""
-        if time.monotonic() > self._deadline:
-            self._deadline = float("inf")
-            with suppress(sqlite3.ProgrammingError):  # closed meanwhile
-                self._connection.interrupt()
-
-
-class Watch:
-    """A thread that interrupts late queries, started with the first connection."""
-
-    def __init__(self) -> None:
-        self._guards: WeakSet[Guard] = WeakSet()
-        self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
-
-    def add(self, guard: Guard) -> None:
-        """Watch this connection too, for as long as it lives."""
-        with self._lock:
-            self._guards.add(guard)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="limits", daemon=True)
-                self._thread.start()
-
-    def _run(self) -> None:
-        while True:
-            time.sleep(GRACE_SECONDS)
-            self._interrupt_late()
-
-    def _interrupt_late(self) -> None:
-        with self._lock:
-            guards = list(self._guards)
-        for guard in guards:
-            guard.interrupt_if_late()
-
-
-watch = Watch()
+TOO_MUCH = f"the result has more than {RESULT_BYTES:,} bytes; ask for fewer rows or columns"
 
 
 @hookimpl  # type: ignore[untyped-decorator]
-def prepare_connection(conn: sqlite3.Connection, database: str, datasette: Datasette) -> None:
+def startup() -> None:
+    """Let Datasette's facets remember whether SQLite has JSON."""
+    if not hasattr(facets.detect_json1, "cache_info"):
+        facets.detect_json1 = functools.cache(facets.detect_json1)
+
+
+@hookimpl  # type: ignore[untyped-decorator]
+def prepare_connection(conn: sqlite3.Connection, database: str) -> None:
     """Set the limits of a connection; Datasette's `_internal` database is not for visitors."""
     if database == "_internal":
         return
     if hasattr(conn, "setlimit"):  # not in pysqlite3, which Datasette prefers where it is installed
         for limit, value in SQLITE_LIMITS.items():
             conn.setlimit(limit, value)
+        conn.setlimit(standard_sqlite3.SQLITE_LIMIT_LENGTH, _value_bytes())
     conn.execute(f"PRAGMA hard_heap_limit = {HEAP_BYTES}")
     conn.set_authorizer(_authorize)
-    guard = Guard(conn, datasette.setting("sql_time_limit_ms") / 1000 + GRACE_SECONDS)
-    conn.set_trace_callback(guard.begin)
-    conn.row_factory = guard.row
-    watch.add(guard)
+    conn.row_factory = _row
+
+
+def _value_bytes() -> int:
+    return max(getattr(plugin, "VALUE_BYTES", VALUE_BYTES) for plugin in pm.get_plugins())
+
+
+def _row(cursor: sqlite3.Cursor, values: tuple[Any, ...]) -> sqlite3.Row:
+    """Return a row as Datasette wants it, and end a query that returns too much.
+
+    The query is interrupted: an error that is raised here would leave its statement open.
+    """
+    if job := running_job():
+        job.result_bytes += sum(len(value) for value in values if isinstance(value, (str, bytes)))
+        if job.result_bytes > RESULT_BYTES:
+            job.refuse(sqlite3.OperationalError(TOO_MUCH))
+    return sqlite3.Row(cursor, values)
 
 
 def _authorize(action: int, _: str | None, name: str | None, *rest: str | None) -> int:
@@ -152,9 +104,12 @@ def handle_exception(
 ) -> Generator[None, list[object], list[object]]:
     """Explain what Datasette would take for a fault of its own (status 500).
 
-    These are the ceiling on SQLite's memory and, where CSV was asked for, the time limit.
+    These are the ceiling on SQLite's memory, the time limit where CSV was asked for, and having to
+    wait for too long.
     """
     answers = yield
+    if isinstance(exception, BusyError):
+        return [_busy(datasette)]
     if isinstance(exception, MemoryError):
         error = DatasetteError("This query needs more memory than a query gets here.", status=400)
     elif isinstance(exception, QueryInterrupted):
@@ -164,56 +119,13 @@ def handle_exception(
     return [datasettes_own_page(datasette, request, error)]
 
 
-@hookimpl  # type: ignore[untyped-decorator]
-def asgi_wrapper(datasette: Datasette) -> Callable[[App], App]:
-    """Let requests that bring SQL of a visitor through one at a time."""
-    seconds = datasette.setting("sql_time_limit_ms") / 1000
-    own = frozenset(_sql_in(datasette.metadata()))
-    turn = asyncio.Semaphore()
-
-    def wrap(app: App) -> App:
-        async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
-            if own.issuperset(_sql_of(scope)):
-                await app(scope, receive, send)
-                return
-            try:
-                await asyncio.wait_for(turn.acquire(), seconds)
-            except TimeoutError:
-                await _busy(datasette).asgi_send(send)
-                return
-            try:
-                await app(scope, receive, send)
-            finally:
-                turn.release()
-
-        return wrapped
-
-    return wrap
-
-
-def _sql_in(metadata: object) -> Iterator[str]:
-    """The queries of charts, which a browser asks for as if a visitor had written them."""
-    if isinstance(metadata, dict):
-        for name, value in metadata.items():
-            if name == "query" and isinstance(value, str):
-                yield value.strip()
-            yield from _sql_in(value)
-
-
-def _sql_of(scope: Scope) -> list[str]:
-    asked = scope.get("query_string", b"")
-    if b"sql=" not in asked and b"_where=" not in asked:
-        return []
-    asked = parse_qs(asked.decode("latin-1"))
-    return [sql.strip() for name in ("sql", "_where") for sql in asked.get(name, [])]
-
-
 def _busy(datasette: Datasette) -> Response:
     headers = {"Retry-After": "10", "Cache-Control": "no-store"}
     if datasette.cors:
         headers["Access-Control-Allow-Origin"] = "*"
     return Response.text(
-        "Others are running SQL queries of their own at the moment. Please try again.",
+        "This needs much computing, and others are waiting for theirs at the moment. "
+        "Please try again.",
         status=503,
         headers=headers,
     )

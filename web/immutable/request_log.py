@@ -2,9 +2,10 @@
 
     time=2025-07-13T08:00:00.123Z method=GET path="/shop?sql=…" status=200 bytes=5213 ms=7.1
 
-The bytes are those of the body as it was sent, compressed if it was. No address and no cookie of
-a visitor is written. Off with `{"plugins": {"request-log": {"enabled": false}}}` in the metadata;
-uvicorn's own lines are written then.
+The bytes are those of the body as it was sent, compressed if it was. A line ends with `cut=true` if
+not all of the answer was. No address and no cookie of a visitor is written. Off with
+`{"plugins": {"request-log": {"enabled": false}}}` in the metadata; uvicorn's own lines are written
+then.
 """
 
 import json
@@ -37,20 +38,24 @@ def _logged(app: App) -> App:
             logging.getLogger("uvicorn.access").disabled = True
             await app(scope, receive, send)
             return
-        sent = {"status": 0, "bytes": 0}
+        sent = {"status": 0, "bytes": 0, "more": True}
 
         async def count(message: Message) -> None:
             if message["type"] == "http.response.start":
                 sent["status"] = message["status"]
             sent["bytes"] += len(message.get("body", b""))
             await send(message)
+            sent["more"] = message["type"] != "http.response.body" or message.get(
+                "more_body", False
+            )
 
         started = time.perf_counter()
         try:
             await app(scope, receive, count)
         finally:
             milliseconds = (time.perf_counter() - started) * 1000
-            sys.stderr.write(_line(scope, sent["status"], sent["bytes"], milliseconds))
+            line = _line(scope, sent["status"], sent["bytes"], milliseconds)
+            sys.stderr.write(f"{line} cut=true\n" if sent["more"] else f"{line}\n")
 
     return logged
 
@@ -62,5 +67,5 @@ def _line(scope: Scope, status: int, size: int, milliseconds: float) -> str:
         path = path.partition(b"?")[0] + b"?" + scope["query_string"]
     return (
         f"time={now} method={scope['method']} path={json.dumps(path.decode('latin-1'))} "
-        f"status={status or '-'} bytes={size} ms={milliseconds:.1f}\n"
+        f"status={status or '-'} bytes={size} ms={milliseconds:.1f}"
     )

@@ -15,38 +15,48 @@ from datasette.plugins import pm
 
 # Of a hook that several have, the last one registered is called first. That matters for
 # - what wraps the application: who is called first wraps first, and is the innermost. From the
-#   outside in: request_log and answers_cache (these two say so themselves), the compression of
-#   datasette-gzip, answers_etag, which answers without SQL, search, which redirects, limits, where
-#   turns are waited for;
-# - start: answers_cache comes last there, to set aside for good what all others have made;
+#   outside in: request_log and wrong_use (wrappers), connections, prefix, which completes addresses
+#   for all others, answers, encoding and downloads (these say that they are last: of them the last
+#   one is the outermost), the compression of datasette-gzip, search, which redirects, loop_turns,
+#   which measures what is left, and streams, which sees what Datasette sends;
+# - start: collecting comes last there, to set aside for good what all others have made, and files
+#   says itself that it is first;
 # - facets and filters: bitmaps stands around arrays, whose classes it lets count by bitmaps.
 PLUGINS = (
+    "web.immutable.collecting",
+    "web.immutable.files",
+    "web.immutable.downloads",
+    "web.immutable.encoding",
+    "web.immutable.answers",
+    "web.immutable.prefix",
+    "web.immutable.connections",
+    "web.immutable.wrong_use",
     "web.immutable.request_log",
-    "web.immutable.answers_cache",
-    "web.immutable.answers_etag",
     "web.spack.search",
     "web.spack.not_found",
     "web.spack.home",
-    "web.spack.package",
-    "web.spack.spec",
-    "web.spack.release",
-    "web.spack.stack",
+    "web.spack.rows",
     "web.spack.cells",
     "web.spack.formats",
     "web.spack.health",
     "web.immutable.llms",
     "web.immutable.forms",
+    "web.immutable.shown_sql",
+    "web.immutable.paging",
     "web.immutable.arrays",
     "web.immutable.bitmaps",
     "web.immutable.database",
     "web.immutable.limits",
+    "web.immutable.sql_turns",
+    "web.immutable.loop_turns",
+    "web.immutable.streams",
 )
 
 HERE = Path(__file__).resolve().parent
 ROOT = next(folder for folder in (HERE, HERE.parents[1]) if (folder / "web" / "spack").is_dir())
 
 SOURCES = (ROOT / "web" / "immutable", ROOT / "web" / "spack", ROOT / "etl")
-"""The code that answers depend on (see `web.immutable.answers_etag`)."""
+"""The code that answers depend on (see `web.immutable.answers`)."""
 
 
 def register() -> None:

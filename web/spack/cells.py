@@ -1,45 +1,156 @@
 """Cells that people can read: short lists that unfold, short hashes, links, digit groups.
 
 Only HTML pages are changed: JSON and CSV have the values as they are. Every value is escaped.
+
+Datasette asks for each cell by itself, and gets one that becomes HTML when its page does. By
+then it is known what the page would become, and where its cells have more than it has room for,
+all of them show less of long lists and texts. The page of a row shows all of them.
 """
 
 import json
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from datasette import hookimpl
 from datasette.app import Datasette
 from datasette.utils import to_css_class
 from markupsafe import Markup, escape
 
-from web.spack.names import DAG_HASH, DATABASE, TABLES, Places
+from etl.transform import NO_COMPILER
+from web.spack.commands import install, use_mirror
+from web.spack.names import (
+    ARRAYS,
+    DAG_HASH,
+    DATABASE,
+    LONGEST_KEY,
+    PAGE_TABLES,
+    Places,
+    is_web_address,
+)
 
 SHOWN = 4
 """How many elements of a list are seen before it is unfolded."""
 
-HASH_COLUMNS = re.compile(r"(.*_)?(hash|hashes|spec|twin)")
+MOST_ELEMENTS = 1_024
+"""How many elements of a list unfold in a table."""
+
+ROOM = 2_000_000
+"""How many characters of texts and lists a page of rows shows; its HTML has two to eight times
+as many."""
+
+ELEMENT_ROOM = 20
+"""What an element takes beside its own characters, which are in its address too."""
+
+LONGEST_CLASS = 100
+"""A column with a longer name gives no class to its cells."""
+
+LONGEST_KEPT = 100
+"""What is made of an element with more characters is not kept for other pages."""
+
+HASHES = {"hash", "hashes", "spec", "twin"}
+"""Last words of the names of columns that hold hashes."""
+
 DIGESTS = {"sha256"}
-NOT_COUNTED = {"id", "position"}
+NOT_COUNTED = {"id", "position", "version_rank", "newest"}
+NUMBER = '<span class="number">'
+
+
+class Bounds(NamedTuple):
+    """How much of a value is shown.
+
+    Attributes:
+        elements: How many elements of a list; 0 if lists are shown as texts.
+        characters: How many characters of a text, or of an element.
+    """
+
+    elements: int
+    characters: int
+
+
+WHOLE = Bounds(ROOM, ROOM)
+FEWEST = Bounds(0, 16)
+"""So much of a value is shown however many there are."""
+
+
+class Cell(NamedTuple):
+    """A text of a row, or the key of another, that has yet to become HTML.
+
+    Attributes:
+        places: Where links lead.
+        column: The column's name.
+        text: The value.
+        label: What is known of the row that it leads to, or "".
+        is_ours: Whether it is a value of a table, not what a visitor's SQL made.
+    """
+
+    places: Places
+    column: str
+    text: str
+    label: str = ""
+    is_ours: bool = False
+
+    def __html__(self) -> Markup:
+        """Return all of it, for templates."""
+        return self.html(WHOLE)
+
+    def html(self, bounds: Bounds) -> Markup:
+        """Return what is seen of it."""
+        shown = self._list(bounds) or self._text(bounds)
+        label = escape(cut(self.label, bounds.characters))
+        return Markup("{} {}").format(shown, label) if label else shown
+
+    def room(self, bounds: Bounds) -> int:
+        """Return about how many characters a page shows of it at most."""
+        elements = 1
+        if bounds.elements and self.text.startswith("["):
+            elements = min(bounds.elements, self.text.count(",") + 1)
+        characters = min(len(self.text), elements * bounds.characters)
+        return characters + elements * ELEMENT_ROOM + min(len(self.label), bounds.characters)
+
+    def _text(self, bounds: Bounds) -> Markup:
+        if len(self.text) > bounds.characters:
+            return escape(cut(self.text, bounds.characters))
+        return text_cell(self.places, self.column, self.text)
+
+    def _list(self, bounds: Bounds) -> Markup | None:
+        is_list = bounds.elements and self.text.startswith("[")
+        values = _values(self.text) if is_list else None
+        texts = None if values is None else _texts(values[: bounds.elements])
+        if values is None or texts is None:
+            return None
+        return unfolding([self._element(text, bounds) for text in texts], len(values))
+
+    def _element(self, text: str, bounds: Bounds) -> Markup:
+        if len(text) > bounds.characters:
+            return _value(cut(text, bounds.characters))
+        is_kept = self.is_ours and len(text) <= LONGEST_KEPT
+        make = _kept_element if is_kept else _element
+        return make(self.places, self.column, text)
 
 
 @hookimpl  # type: ignore[untyped-decorator]
-def render_cell(value: object, column: str, database: str, datasette: Datasette) -> Markup | None:
+def render_cell(
+    value: object, column: str, table: str | None, database: str, datasette: Datasette
+) -> Markup | Cell | None:
     """Show a value of the database for people, or leave it to Datasette."""
-    if database != DATABASE or value is None:
+    if database != DATABASE or value is None or value == "":
         return None
     if isinstance(value, int):
         return None if column in NOT_COUNTED else number(value)
     places = Places(datasette.urls.database(database))
+    if isinstance(value, str):
+        return Cell(places, column, value, is_ours=table is not None)
     if isinstance(value, Mapping):
-        return expanded(places, column, value)
-    return text_cell(places, column, value) if isinstance(value, str) else None
+        # A foreign key and what Datasette calls its label.
+        key, label = str(value["value"]), str(value["label"])
+        return Cell(places, column, key, "" if label == key else label, is_ours=True)
+    return None
 
 
 def number(value: int) -> Markup:
     """Show a number with its thousands apart."""
-    return Markup('<span class="number">{}</span>').format(f"{value:,}")
+    return Markup(f"{NUMBER}{value:,}</span>")  # noqa: S704 (digits)
 
 
 def of(number: int, one: str, many: str = "") -> str:
@@ -47,94 +158,143 @@ def of(number: int, one: str, many: str = "") -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
-def expanded(places: Places, column: str, value: Mapping[str, Any]) -> Markup:
-    """Show a foreign key and the label of the row it leads to, where that says more."""
-    key, label = str(value["value"]), value["label"]
-    shown = cell(places, column, key)
-    return shown if label == value["value"] else Markup("{} {}").format(shown, label)
+def cut(text: str, most: int) -> str:
+    """Return a text, or its beginning if it has more than so many characters."""
+    return text if len(text) <= most else f"{text[:most]}…"
 
 
 def cell(places: Places, column: str, value: str | Sequence[str]) -> Markup:
     """Show a text or a list as in a column of this name."""
     if isinstance(value, str):
-        return text_cell(places, column, value) or escape(value)
-    return unfolding(places, column, value)
+        return text_cell(places, column, value)
+    return unfolding([_element(places, column, text) for text in value], len(value))
 
 
-@lru_cache(maxsize=8192)
-def text_cell(places: Places, column: str, value: str) -> Markup | None:
-    """Show a text: a list, a hash or what has a page; None for any other."""
-    if value.startswith("["):
-        elements = _elements(value)
-        return None if elements is None else unfolding(places, column, elements)
-    if DAG_HASH.fullmatch(value) and HASH_COLUMNS.fullmatch(column):
+def text_cell(places: Places, column: str, value: str) -> Markup:
+    """Show a text: a hash, what has a page, an address, or any other."""
+    if DAG_HASH.fullmatch(value) and column.rpartition("_")[2] in HASHES:
         return hash_cell(places, value)
     if column in DIGESTS:
         return Markup('<span class="hash" title="{0}">{0}</span>').format(value)
-    if value and column in TABLES:
-        return Markup('<a href="{}">{}</a>').format(places.row(TABLES[column], value), value)
-    return None
+    if column in PAGE_TABLES:
+        return _link(places.row(PAGE_TABLES[column], value), value)
+    return _link(value, value) if is_web_address(value) else escape(value)
 
 
 def hash_cell(places: Places, spec: str) -> Markup:
-    """Show a hash: it is all there, to be copied, and its beginning is seen."""
-    return Markup(
-        '<span class="copied"><a class="hash" href="{1}">{0}</a>'
-        '<button class="copy icon" type="button" data-copy="{0}" aria-label="Copy hash {2}">'
-        "</button></span>"
-    ).format(spec, f"{places.database}/specs/{spec}", spec[:7])
+    """Show the hash of a spec: it is all there, to be copied, and its beginning is seen."""
+    return Markup(  # noqa: S704 (a hash has letters and digits only)
+        f'<span class="copied"><a class="hash" href="{places.database}/specs/{spec}">{spec}</a>'
+        f'<button class="copy icon" type="button" data-copy="{spec}"'
+        f' aria-label="Copy hash {spec[:7]}"></button></span>'
+    )
 
 
-def unfolding(places: Places, column: str, elements: Sequence[str]) -> Markup:
-    """Show a list: its first elements, and all when it is unfolded."""
-    shown = [_element(places, column, element) for element in elements]
-    seen = len(shown) if len(shown) <= SHOWN + 1 else SHOWN
-    start = Markup('<span class="values">{}</span>').format(Markup(" ").join(shown[:seen]))
-    if seen == len(shown):
-        return start
-    return Markup(
-        '{}<details class="more"><summary><span class="when-closed">{} of {} shown</span>'
-        '<span class="when-open">Show fewer</span></summary>'
-        '<span class="values">{}</span></details>'
-    ).format(start, seen, len(shown), Markup(" ").join(shown[seen:]))
+def unfolding(elements: Sequence[Markup], number: int) -> Markup:
+    """Show a list: its first elements, and more when it is unfolded.
+
+    Args:
+        elements: The elements that are shown.
+        number: How many the list has.
+    """
+    seen = number if number <= SHOWN + 1 and len(elements) == number else SHOWN
+    html = f'<span class="values">{" ".join(elements[:seen])}</span>'
+    left = number - len(elements)
+    if seen < len(elements):
+        html += (
+            f'<details class="more"><summary><span class="when-closed">{seen} of {number:,} shown'
+            '</span><span class="when-open">Show fewer</span></summary>'
+            f'<span class="values">{" ".join(elements[seen:])}</span>'
+            f"{f' and {left:,} more' if left else ''}</details>"
+        )
+    elif left:
+        html += f" and {left:,} more"
+    return Markup(html)  # noqa: S704 (the elements are HTML)
 
 
 def _element(places: Places, column: str, value: str) -> Markup:
     address = places.element(column, value)
-    if address is None:
-        return Markup('<span class="value">{}</span>').format(value)
-    return Markup('<a class="value" href="{}">{}</a>').format(address, value)
+    return _value(value) if address is None else _link(address, value, ' class="value"')
 
 
-def _elements(text: str) -> list[str] | None:
-    """Return the elements of a JSON array of texts and numbers, or None for anything else."""
+def _value(text: str) -> Markup:
+    return Markup(f'<span class="value">{escape(text)}</span>')  # noqa: S704 (escaped)
+
+
+def _link(address: str, text: str, attributes: str = "") -> Markup:
+    html = f'<a{attributes} href="{escape(address)}">{escape(text)}</a>'
+    return Markup(html)  # noqa: S704 (escaped)
+
+
+_kept_element = lru_cache(maxsize=8192)(_element)
+"""The same, for short ones of tables: these are few, and a visitor cannot make others."""
+
+
+def _values(text: str) -> list[Any] | None:
+    """Return the elements of a JSON array, or None for anything else."""
     try:
-        values = json.loads(text)
-        if any(isinstance(value, dict | list) for value in values):
-            return None
-        elements = [value if isinstance(value, str) else json.dumps(value) for value in values]
-        # Half a surrogate pair cannot be sent.
-        "".join(elements).encode()
+        values: list[Any] = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    return elements
+    return values
+
+
+def _texts(values: Sequence[Any]) -> list[str] | None:
+    """Return texts and numbers as they are shown, or None if there is anything else."""
+    if any(isinstance(value, dict | list) for value in values):
+        return None
+    texts = [value if isinstance(value, str) else json.dumps(value) for value in values]
+    try:
+        # Half a surrogate pair cannot be sent.
+        "".join(texts).encode()
+    except UnicodeEncodeError:
+        return None
+    return texts
 
 
 @hookimpl  # type: ignore[untyped-decorator]
 def prepare_jinja2_environment(env: Any, datasette: Datasette) -> None:
-    """Give templates `places`, and filters for cells, rows and numbers of things."""
+    """Give templates `places`, commands, and filters for cells, rows and numbers of things."""
+    most = Bounds(MOST_ELEMENTS, datasette.setting("truncate_cells_html") or ROOM)
 
     def places() -> Places:
         return Places(datasette.urls.path(DATABASE))
 
     env.globals["places"] = places
+    env.globals["array_columns"] = ARRAYS
+    env.globals["no_compiler"] = NO_COMPILER
+    env.globals["use_mirror"] = use_mirror
+    env.globals["install"] = install
     env.filters["cell"] = lambda value, column: cell(places(), column, value)
-    env.filters["table_rows"] = lambda rows, columns: table_rows(places(), rows, columns)
-    env.filters["query_rows"] = query_rows
+    env.filters["element"] = lambda value, column: _element(places(), column, value)
+    env.filters["table_rows"] = lambda rows, columns: table_rows(places(), rows, columns, most)
+    env.filters["query_rows"] = lambda rows, columns: query_rows(rows, columns, most)
+    env.filters["is_number"] = is_number
+    env.filters["is_web_address"] = is_web_address
     env.filters["of"] = of
 
 
-def table_rows(places: Places, rows: Iterable[Any], columns: Sequence[str]) -> Markup:
+def is_number(shown: object) -> bool:
+    """Tell whether this is what `number` returned."""
+    return isinstance(shown, Markup) and shown.startswith(NUMBER)
+
+
+def fitting(cells: Iterable[object], most: Bounds) -> Bounds:
+    """Return how much of each cell can be shown for a page to have room for all."""
+    texts = [cell for cell in cells if isinstance(cell, Cell)]
+    bounds = most
+    while bounds > FEWEST and _room(texts, bounds) > ROOM:
+        elements = bounds.elements // 2
+        characters = max(FEWEST.characters, bounds.characters // 2)
+        bounds = Bounds(elements if elements >= SHOWN else 0, characters)
+    return bounds
+
+
+def _room(texts: Iterable[Cell], bounds: Bounds) -> int:
+    return sum(text.room(bounds) for text in texts)
+
+
+def table_rows(places: Places, rows: Iterable[Any], columns: Sequence[str], most: Bounds) -> Markup:
     """Return the rows of a table page.
 
     One function writes them all, because a template that does takes twice as long.
@@ -143,38 +303,51 @@ def table_rows(places: Places, rows: Iterable[Any], columns: Sequence[str]) -> M
         places: Where links lead.
         rows: Datasette's `display_rows`.
         columns: The columns to be shown.
+        most: How much of a cell is shown at most.
     """
-    classes = {column: f"col-{to_css_class(column)}" for column in columns}
+    classes = {column: _class(column) for column in columns}
 
-    def cells(row: Any) -> str:
-        return "".join(
-            f'<td class="{classes[data["column"]]} type-{data["value_type"]}">'
-            f"{_table_cell(places, data)}</td>"
-            for data in row
-            if data["column"] in classes
-        )
+    def cells(row: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, object]]:
+        for data in row:
+            if (css := classes.get(data["column"])) is not None:
+                yield f"{css} type-{data['value_type']}", _table_cell(places, data)
 
-    return _rows(cells(row) for row in rows)
+    return _rows((list(cells(row)) for row in rows), most)
 
 
-def _table_cell(places: Places, data: Mapping[str, Any]) -> Markup:
+def _table_cell(places: Places, data: Mapping[str, Any]) -> object:
     if data["value_type"] == "pk" and DAG_HASH.fullmatch(data["raw"]):
         return hash_cell(places, data["raw"])
-    return escape(data["value"])
+    if data["value_type"] == "pk" and len(data["raw"]) > LONGEST_KEY:
+        return Cell(places, "", data["raw"])
+    return data["value"]
 
 
-def query_rows(rows: Iterable[Sequence[object]], columns: Sequence[str]) -> Markup:
+def query_rows(rows: Iterable[Sequence[object]], columns: Sequence[str], most: Bounds) -> Markup:
     """Return the rows of a query's answer, as `table_rows` does for a table."""
-    classes = [f"col-{to_css_class(column)}" for column in columns]
-    return _rows(
-        "".join(
-            f'<td class="{css}">{escape(value)}</td>'
-            for css, value in zip(classes, row, strict=True)
-        )
-        for row in rows
-    )
+    classes = [_class(column) for column in columns]
+    return _rows((list(zip(classes, row, strict=True)) for row in rows), most)
 
 
-def _rows(rows: Iterable[str]) -> Markup:
+def _class(column: str) -> str:
+    return f"col-{to_css_class(column)}" if len(column) <= LONGEST_CLASS else ""
+
+
+def _rows(rows: Iterable[list[tuple[str, object]]], most: Bounds) -> Markup:
+    """Return rows of cells, each with its class, as far as a page has room for them."""
+    listed = list(rows)
+    bounds = fitting((value for row in listed for _, value in row), most)
+    known: dict[object, Markup] = {}
+
+    def html(value: object) -> Markup:
+        if not isinstance(value, Cell):
+            return escape(value)
+        if value not in known:
+            known[value] = value.html(bounds)
+        return known[value]
+
+    def cells(row: list[tuple[str, object]]) -> str:
+        return "".join(f'<td class="{css}">{html(value)}</td>' for css, value in row)
+
     # Every cell in these was escaped above.
-    return Markup("".join(f"<tr>{row}</tr>\n" for row in rows))  # noqa: S704
+    return Markup("".join(f"<tr>{cells(row)}</tr>\n" for row in listed))  # noqa: S704

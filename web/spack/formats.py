@@ -16,7 +16,6 @@ Metadata can set the bound:
 
 import json
 import re
-import shlex
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -26,6 +25,8 @@ from datasette.database import Database, QueryInterrupted
 from datasette.utils import escape_sqlite, path_with_removed_args
 from datasette.utils.asgi import Request
 
+from web.spack.commands import TRUST, add_mirror
+from web.spack.commands import install as install_command
 from web.spack.names import DAG_HASH, DATABASE
 
 MAX_SPECS = 1000
@@ -43,6 +44,8 @@ SPECS_SQL = """
     cross join releases on releases.name = spec_releases."release"
     group by specs.hash order by specs.package, specs.hash
 """
+
+EXAMPLE = "select+hash+from+specs+where+package='hdf5'"
 
 TEXT = "text/plain; charset=utf-8"
 
@@ -103,17 +106,14 @@ async def spack_yaml(
 
 def install_script(specs: Sequence[Spec]) -> str:
     """Return the shell commands that install specs."""
-    mirrors = [
-        f"spack mirror add {shlex.quote(name)} {shlex.quote(url)}" for name, url in _mirrors(specs)
-    ]
     return "\n".join(
         [
             "#!/bin/sh",
             f"# Installs {_count(specs)} from Spack's public build cache.",
             "# A mirror that is there already is reported and does no harm.",
-            *mirrors,
-            "spack buildcache keys --install --trust",
-            *(f"spack install --cache-only /{spec.hash}" for spec in specs),
+            *(add_mirror(name, url) for name, url in _mirrors(specs)),
+            TRUST,
+            *(install_command(spec.hash) for spec in specs),
             "",
         ]
     )
@@ -178,6 +178,8 @@ async def _specs(datasette: Datasette, data: Mapping[str, Any], view_name: str) 
     """
     if data["database"] != DATABASE or data.get("error"):
         raise RefusedError(data.get("error") or "No specs are in this database.")
+    if "columns" not in data:
+        raise RefusedError(f"No SQL was given. An example: ?sql={EXAMPLE}")
     column = _hash_column(data["columns"])
     if column is None:
         raise RefusedError("These rows have no column hash.")

@@ -15,6 +15,7 @@ from datasette.app import Datasette
 from datasette.database import QueryInterrupted
 from datasette.utils.sqlite import sqlite3
 
+from web.immutable.asgi import cors_headers
 from web.spack.names import DATABASE, RELEASES_SQL
 
 COUNTS = "select " + ", ".join(
@@ -51,9 +52,7 @@ def register_routes() -> list[tuple[str, object]]:
 
 async def health(datasette: Datasette) -> Response:
     """Say whether the database is served, and which one it is; never from a cache."""
-    headers = {"Cache-Control": "no-store"}
-    if datasette.cors:
-        headers["Access-Control-Allow-Origin"] = "*"
+    headers = {"Cache-Control": "no-store", **cors_headers(datasette)}
     try:
         facts = await _facts(datasette)
     except NotServedError as error:

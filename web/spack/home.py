@@ -7,6 +7,7 @@ from datasette import hookimpl
 from datasette.app import Datasette
 from datasette.utils.asgi import Request
 
+from etl.transform import NO_COMPILER
 from web.spack.names import CURRENT_RELEASE_SQL, DATABASE
 
 # Each step finds the next system in the index, instead of reading it for every spec.
@@ -85,5 +86,5 @@ def _examples(spec: Mapping[str, Any] | None) -> list[str]:
     if spec is None:
         return []
     package = spec["package"]
-    built = "" if spec["compiler_name"] == "none" else f" %{spec['compiler_name']}"
+    built = "" if spec["compiler_name"] == NO_COMPILER else f" %{spec['compiler_name']}"
     return [package, f"{package} os={spec['os']}", f"{package}{built} target={spec['target']}"]

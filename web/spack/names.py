@@ -6,21 +6,37 @@ from urllib.parse import urlencode
 
 from datasette.utils import tilde_encode
 
+from etl import extract
+from etl.schema import PACKAGES, RELEASES, STACKS, TABLES, VARIANTS
+from etl.transform import variant_values
+
 DATABASE = "spack-cache"
 """The name by which Datasette knows the database."""
 
-DAG_HASH = re.compile(r"[a-z2-7]{32}")
+DAG_HASH = extract.HASH
+HASH_LENGTH = 32
 
-TABLES = {
-    "package": "packages",
-    "stack": "stacks",
-    "release": "releases",
-    "variant": "variants",
+WEB_ADDRESS = re.compile(r"https?://[^/\s]", re.IGNORECASE)
+"""How an address begins that a link may lead to; `javascript:` runs, and `//` is anybody's."""
+
+LONGEST_KEY = 600
+"""What has more characters is not put into an address, of which servers take no more than some."""
+
+PAGE_TABLES = {
+    table.name.removesuffix("s"): table.name for table in (PACKAGES, STACKS, RELEASES, VARIANTS)
 }
 """The table that has a page for a value, by the column's name; a plural names a list of them."""
 
-ONE_VALUE = re.compile(r"[+~][^+~].*|[^+~=][^=]*=(?!=)[^,'\"]*")
-"""A variant, as specs list them, that is spelled like the one row of `variants` it stands for."""
+ARRAYS = frozenset(
+    column.name
+    for table in TABLES
+    for column in table.columns
+    if column.description.startswith("JSON array")
+)
+"""Columns that hold lists."""
+
+LISTS_RELEASE = "instr(releases, json_quote({})) > 0"
+"""SQL that tells whether a column `releases`, a JSON array, holds a release."""
 
 # Pages that ask with the same text share one answer (`execute_once`).
 CURRENT_RELEASE_SQL = "select * from releases where position = 1"
@@ -48,12 +64,16 @@ class Places(NamedTuple):
         """Return the address of a row's page."""
         return f"{self.database}/{table}/{tilde_encode(key)}"
 
-    def specs(self, **filters: str) -> str:
-        """Return the address of the specs for which each column is, or contains, a value."""
-        arrays = {"stacks", "releases", "variants"}
+    def specs(self, **filters: str | list[str]) -> str:
+        """Return the address of the specs for which each column is, or contains, a value.
+
+        Args:
+            filters: For a column that holds lists, one value or several; for others one.
+        """
         pairs = [
-            (f"{column}__arraycontains" if column in arrays else column, value)
+            (f"{column}__arraycontains" if column in ARRAYS else column, each)
             for column, value in filters.items()
+            for each in ([value] if isinstance(value, str) else value)
         ]
         return f"{self.database}/specs?{urlencode(pairs)}"
 
@@ -63,15 +83,24 @@ class Places(NamedTuple):
 
     def element(self, column: str, value: str) -> str | None:
         """Return the address of what is known of an element of a list, if anything is."""
-        table = TABLES.get(column.removesuffix("s"))
-        if table == "variants" and not ONE_VALUE.fullmatch(value):
+        if len(value) > LONGEST_KEY:
+            return None
+        table = PAGE_TABLES.get(column.removesuffix("s"))
+        if table == VARIANTS.name and not _is_one_value(value):
             return self.specs(variants=value)
         return self.row(table, value) if table else None
 
 
-def lists_release(releases: str, release: str) -> bool:
-    """Tell whether a column `releases`, a JSON array, holds a release.
+def _is_one_value(variant: str) -> bool:
+    """Tell whether a variant is spelled like the one row of `variants` that it stands for."""
+    return bool(variant) and [value.variant for value in variant_values(variant)] == [variant]
 
-    Names of releases hold nothing that JSON would write in another way.
-    """
-    return f'"{release}"' in releases
+
+def begins_hash(text: str) -> bool:
+    """Tell whether a text can be a DAG hash or its beginning."""
+    return bool(DAG_HASH.fullmatch(text.ljust(HASH_LENGTH, "a")))
+
+
+def is_web_address(text: str) -> bool:
+    """Tell whether a text can be the address of a link."""
+    return bool(WEB_ADDRESS.match(text))

@@ -1,5 +1,6 @@
 """Pages that are not there, and what was probably meant: packages, specs, tables, questions."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import NamedTuple
@@ -7,19 +8,25 @@ from typing import NamedTuple
 from datasette import hookimpl
 from datasette.app import Datasette
 from datasette.database import Database
-from datasette.utils import add_cors_headers, tilde_decode, tilde_encode
+from datasette.utils import tilde_decode, tilde_encode
 from datasette.utils.asgi import NotFound, Request, Response
 
+from etl.schema import TABLES
+from web.immutable.asgi import cors_headers
+from web.immutable.prefix import path_below_prefix
 from web.spack.names import DATABASE
 
 MOST = 8
 """How many suggestions are made."""
 
-NAMED = ("packages", "stacks", "releases", "targets")
+LONGEST_WORD = 250
+"""No name is longer, nor like what is."""
+
+NAMED = tuple(table.name for table in TABLES if table.key == ("name",))
 """Tables whose rows are known by a name that people type."""
 
-KEYS = {"variants": "variant"} | dict.fromkeys(NAMED, "name")
-"""The columns that tell the rows of such tables apart, and of variants."""
+KEYS = {table.name: table.key[0] for table in TABLES if len(table.key) == 1}
+"""The columns that tell the rows of a table apart, where one does."""
 
 SPECS_SQL = """
     select hash, spec from specs where hash >= :start and hash < :start || '~'
@@ -50,19 +57,17 @@ def handle_exception(
         return None
 
     async def response() -> Response:
-        words = [tilde_decode(part) for part in request.path.split("/") if part]
-        if path := await _meant(datasette, words):
-            return Response.redirect(path)
-        headers: dict[str, str] = {}
-        if datasette.cors:
-            add_cors_headers(headers)
+        path = path_below_prefix(datasette, request.path)
+        words = [tilde_decode(part) for part in path.split("/") if part]
+        if meant := await _meant(datasette, words):
+            return Response.redirect(meant)
         context = {
             "word": words[-1] if words else "",
             "kind": words[-2] if len(words) > 1 else "",
             "suggestions": await suggestions(datasette, words),
         }
         html = await datasette.render_template("404.html", context, request, "not_found")
-        return Response.html(html, status=404, headers=headers)
+        return Response.html(html, status=404, headers=cors_headers(datasette))
 
     return response
 
@@ -94,7 +99,7 @@ async def suggestions(datasette: Datasette, words: Sequence[str]) -> list[Sugges
     if table in NAMED:
         return await _rows(db, table, word)
     places = await _places(datasette, db)
-    pages = [places[name] for name in close(word, places)]
+    pages = [places[name] for name in await _close(word, places)]
     return (pages + await _rows(db, "packages", word))[:MOST]
 
 
@@ -105,6 +110,11 @@ def close(word: str, names: Iterable[str]) -> list[str]:
     parts = sorted((name for name in by_lower if lower in name), key=len) if len(word) > 1 else []
     found = get_close_matches(lower, by_lower, n=MOST, cutoff=0.7)
     return [by_lower[name] for name in dict.fromkeys([*found, *parts])][:MOST]
+
+
+async def _close(word: str, names: Iterable[str]) -> list[str]:
+    # Thousands of names take a while, in which others want their pages.
+    return await asyncio.to_thread(close, word, names) if len(word) <= LONGEST_WORD else []
 
 
 async def _specs(db: Database, start: str) -> list[Suggestion]:
@@ -121,7 +131,7 @@ async def _rows(db: Database, table: str, word: str) -> list[Suggestion]:
     names = [name for (name,) in await db.execute(f"select name from {table}")]
     return [
         Suggestion(name, table.removesuffix("s"), f"{table}/{tilde_encode(name)}")
-        for name in close(word, names)
+        for name in await _close(word, names)
     ]
 
 

@@ -6,37 +6,45 @@ machine's target is given, only of the binaries that run on it.
 
 import json
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from datasette import hookimpl
-from datasette.app import Datasette
 from datasette.database import Database
-from datasette.utils import tilde_decode
-from datasette.utils.asgi import Request
 
-from web.spack.names import CURRENT_RELEASE_SQL, DATABASE, Count, lists_release
-
-TEMPLATE = "row-spack-cache-packages.html"
+from etl.transform import variant_values
+from web.spack.names import CURRENT_RELEASE_SQL, LISTS_RELEASE, Count
 
 ALL = "all"
 """What to ask for to see all releases at once."""
 
 FACTS = ("version", "compiler", "os", "platform", "target")
 
-LISTS_SQL = "select releases, count(*) from specs where package = :package group by releases"
-
-# The few different lists of releases that name a release, not the specs, are looked through.
-CHOSEN = """
+CHOSEN = f"""
     from specs where package = :package
-    and releases in (select value from json_each(:lists))
+    and (:release = '' or {LISTS_RELEASE.format(":release")})
     and (:machine = '' or target in (
         select runs from target_compatibility where target = :machine
     ))
 """
-FACTS_SQL = f"select {', '.join(FACTS)}, count(*) {CHOSEN} group by {', '.join(FACTS)}"
-VARIANTS_SQL = f"select variants, count(*) {CHOSEN} group by variants"
-STACKS_SQL = f"select stacks, count(*) {CHOSEN} group by stacks"
+
+# A page has no room for more different ones, and an answer to SQL none for their names.
+MOST_KINDS = 7_500
+MOST_VALUES = 5_000
+MOST_CELLS = 50_000
+LONGEST_VALUE = 1_000
+
+FACTS_SQL = f"""
+    select {", ".join(FACTS)}, count(*) as specs, sum(count(*)) over () as all_specs {CHOSEN}
+    group by {", ".join(FACTS)} limit {MOST_KINDS + 1}
+"""
+
+# Different arrays are unfolded, not those of all specs.
+VALUES_SQL = f"""
+    select substr(value, 1, {LONGEST_VALUE + 1}) as value, sum(specs) as specs
+    from (select {{column}} as listed, count(*) as specs {CHOSEN} group by {{column}}),
+        json_each(listed)
+    group by json_each.value order by 2 desc, 1 limit {MOST_VALUES + 1}
+"""
 
 MACHINES_SQL = """
     select name, coalesce(family, 'other') as family from targets where exists (
@@ -85,7 +93,8 @@ class PackagePage(NamedTuple):
         releases: The releases with the package, newest first, and the number of its specs.
         machine: The target of the machine that was asked for, or "".
         machines: The targets that run some binary of the package, by family.
-        num_specs: How many specs are shown.
+        num_specs: How many specs it speaks of.
+        is_crowded: Whether they are of more kinds than a page has room for, and not shown.
         systems: The operating systems and targets they were built for.
         versions: Their versions, newest first.
         compilers: Their compilers, the most frequent first.
@@ -101,6 +110,7 @@ class PackagePage(NamedTuple):
     machine: str
     machines: dict[str, list[str]]
     num_specs: int
+    is_crowded: bool
     systems: dict[str, list[str]]
     versions: list[Version]
     compilers: list[Count]
@@ -117,7 +127,7 @@ class PackagePage(NamedTuple):
     @property
     def filters(self) -> dict[str, str]:
         """What finds the specs that are shown."""
-        if not self.machine:
+        if not self.machine or self.is_crowded:
             return self.in_release
         targets = sorted({target for targets in self.systems.values() for target in targets})
         return self.in_release | {"target__in": json.dumps(targets)}
@@ -125,26 +135,6 @@ class PackagePage(NamedTuple):
 
 Group = tuple[dict[str, str], int]
 """The facts that some specs have in common, and how many these are."""
-
-
-@hookimpl  # type: ignore[untyped-decorator]
-def extra_template_vars(
-    template: str, request: Request, datasette: Datasette
-) -> dict[str, PackagePage] | Callable[[], Awaitable[dict[str, PackagePage]]]:
-    """Give the page of a package its `package`."""
-    if template != TEMPLATE:
-        return {}
-
-    async def variables() -> dict[str, PackagePage]:
-        page = await package_page(
-            datasette.get_database(DATABASE),
-            tilde_decode(request.url_vars["pks"]),
-            release=request.args.get("release") or "",
-            machine=(request.args.get("machine") or "").strip(),
-        )
-        return {"package": page}
-
-    return variables
 
 
 async def package_page(db: Database, name: str, *, release: str, machine: str) -> PackagePage:
@@ -161,31 +151,28 @@ async def package_page(db: Database, name: str, *, release: str, machine: str) -
     held: list[str] = json.loads(row["releases"])
     wanted = release or await _current(db)
     shown = wanted if wanted in {ALL, *held} else held[0]
-    lists = await _counted(db, LISTS_SQL, {"package": name})
-    chosen = {
-        "package": name,
-        "lists": json.dumps(
-            [text for text, _ in lists if shown == ALL or lists_release(text, shown)]
-        ),
-        "machine": machine,
-    }
-    groups = [
-        (dict(zip(FACTS, values, strict=False)), values[-1])
-        for values in await db.execute(FACTS_SQL, chosen)
-    ]
-    variants = _elements(await _counted(db, VARIANTS_SQL, chosen))
+    chosen = {"package": name, "release": "" if shown == ALL else shown, "machine": machine}
+    everywhere = {"package": name, "release": "", "machine": ""}
+    found = (await db.execute(FACTS_SQL, chosen)).rows
+    groups = [(dict(zip(FACTS, each, strict=False)), each["specs"]) for each in found]
+    num_specs = found[0]["all_specs"] if found else 0
+    variants = await _values(db, "variants", chosen)
+    is_crowded = _is_crowded(groups, variants)
+    if is_crowded:
+        groups, variants = [], []
     return PackagePage(
         name=name,
         release=shown,
         lacking="" if shown == wanted else wanted,
-        releases=_releases(held, lists),
+        releases=_in_order(held, await _values(db, "releases", everywhere)),
         machine=machine,
         machines=await _machines(db, row["targets"]),
-        num_specs=(num_specs := sum(specs for _, specs in groups)),
+        num_specs=num_specs,
+        is_crowded=is_crowded,
         systems=_systems(groups),
         versions=_versions(json.loads(row["versions"]), groups),
-        compilers=_most_frequent(_values(groups, "compiler")),
-        stacks=_most_frequent(_elements(await _counted(db, STACKS_SQL, chosen))),
+        compilers=_most_frequent(_column(groups, "compiler")),
+        stacks=await _values(db, "stacks", chosen),
         common=_common(groups, variants) if num_specs > 1 else {},
         differences=_differences(variants, num_specs),
     )
@@ -196,8 +183,20 @@ async def _current(db: Database) -> str:
     return release
 
 
-async def _counted(db: Database, sql: str, parameters: dict[str, str]) -> list[Count]:
-    return [Count(*row) for row in await db.execute(sql, parameters)]
+async def _values(db: Database, column: str, chosen: dict[str, str]) -> list[Count]:
+    """Return the elements of the arrays in a column, the most frequent first."""
+    return [Count(*row) for row in await db.execute(VALUES_SQL.format(column=column), chosen)]
+
+
+def _is_crowded(groups: Sequence[Group], variants: Sequence[Count]) -> bool:
+    versions = {facts["version"] for facts, _ in groups}
+    systems = {_system(facts) for facts, _ in groups}
+    return (
+        len(groups) > MOST_KINDS
+        or len(variants) > MOST_VALUES
+        or len(versions) * len(systems) > MOST_CELLS
+        or any(len(variant.value) > LONGEST_VALUE for variant in variants)
+    )
 
 
 async def _machines(db: Database, targets: str) -> dict[str, list[str]]:
@@ -207,21 +206,12 @@ async def _machines(db: Database, targets: str) -> dict[str, list[str]]:
     return families
 
 
-def _releases(held: Iterable[str], lists: Sequence[Count]) -> list[Count]:
-    specs = _elements(lists)
-    return [Count(release, specs[release]) for release in held]
+def _in_order(names: Iterable[str], counts: Iterable[Count]) -> list[Count]:
+    specs = dict(counts)
+    return [Count(name, specs[name]) for name in names]
 
 
-def _elements(lists: Iterable[Count]) -> Counter[str]:
-    """Count the elements of JSON arrays, given how many specs have each array."""
-    counter: Counter[str] = Counter()
-    for text, specs in lists:
-        for element in json.loads(text):
-            counter[element] += specs
-    return counter
-
-
-def _values(groups: Iterable[Group], column: str) -> Counter[str]:
+def _column(groups: Iterable[Group], column: str) -> Counter[str]:
     counter: Counter[str] = Counter()
     for facts, specs in groups:
         counter[facts[column]] += specs
@@ -250,24 +240,20 @@ def _most_frequent(counter: Counter[str]) -> list[Count]:
     return [Count(*item) for item in sorted(counter.items(), key=lambda item: (-item[1], item[0]))]
 
 
-def _common(groups: Sequence[Group], variants: Counter[str]) -> dict[str, list[str]]:
+def _common(groups: Sequence[Group], variants: Iterable[Count]) -> dict[str, list[str]]:
     specs = sum(count for _, count in groups)
-    columns = {column: list(_values(groups, column)) for column in FACTS}
+    columns = {column: list(_column(groups, column)) for column in FACTS}
     columns = {column: values for column, values in columns.items() if len(values) == 1}
-    shared = sorted(variant for variant, count in variants.items() if count == specs)
+    shared = sorted(variant for variant, count in variants if count == specs)
     return columns | ({"variants": shared} if shared else {})
 
 
-def _differences(variants: Counter[str], num_specs: int) -> list[Difference]:
+def _differences(variants: Iterable[Count], num_specs: int) -> list[Difference]:
     by_name: dict[str, Counter[str]] = {}
-    for variant, specs in variants.items():
+    for variant, specs in variants:
         if specs < num_specs:
-            by_name.setdefault(_variant_name(variant), Counter())[variant] = specs
+            by_name.setdefault(variant_values(variant)[0].name, Counter())[variant] = specs
     return [
         Difference(name, _most_frequent(values), max(0, num_specs - values.total()))
         for name, values in sorted(by_name.items())
     ]
-
-
-def _variant_name(variant: str) -> str:
-    return variant.lstrip("+~").partition("=")[0]

@@ -1,18 +1,14 @@
 """What a release's page says beside its row: its stacks, and what changed since the one before."""
 
 import sqlite3
-from collections.abc import Awaitable, Callable
+from itertools import groupby
+from operator import itemgetter
 from typing import NamedTuple
 
-from datasette import hookimpl
-from datasette.app import Datasette
 from datasette.database import Database
-from datasette.utils import tilde_decode
-from datasette.utils.asgi import Request
 
-from web.spack.names import DATABASE, STACK_COUNTS_SQL, Count, lists_release
-
-TEMPLATE = "row-spack-cache-releases.html"
+from etl.order import newest_first
+from web.spack.names import LISTS_RELEASE, STACK_COUNTS_SQL, Count
 
 # develop and its snapshots are one row of releases, the versions another.
 NEIGHBOURS_SQL = """
@@ -21,7 +17,10 @@ NEIGHBOURS_SQL = """
     order by position
 """
 
-PACKAGES_SQL = "select name, releases from packages order by name"
+PACKAGES_SQL = f"""
+    select name from packages where {LISTS_RELEASE.format(":one")}
+    and not {LISTS_RELEASE.format(":other")} order by name
+"""
 
 # Without bitmaps, whose function is NULL then, the specs are counted one by one.
 MORE_SPECS_SQL = """
@@ -42,19 +41,24 @@ VERSIONS_SQL = """
     select distinct package, version
     from spec_releases join specs on hash = spec_releases.spec where release = :{}
 """
-NEW_VERSIONS_SQL = f"""
-    {VERSIONS_SQL.format("release")} except {VERSIONS_SQL.format("before")} order by 1, 2
-"""
+NEW_VERSIONS_SQL = f"{VERSIONS_SQL.format('release')} except {VERSIONS_SQL.format('before')}"
 
 # Of a release that has most specs, one spec of each version that the other lacks is soon found.
 MANY_SPECS = 50_000
 NEW_VERSIONS_AMONG_MANY_SQL = f"""
     with old as ({VERSIONS_SQL.format("before")})
-    select name, value from packages, json_each(versions)
+    select name as package, value as version from packages, json_each(versions)
     where (name, value) not in old and exists (
         select 1 from specs join spec_releases on spec_releases.spec = hash
         where package = name and version = value and release = :release
-    ) order by 1, 2
+    )
+"""
+
+MOST_VERSIONS = 1_000
+"""So many new versions are listed on the page of a release."""
+
+FIRST_SQL = """
+    select package, version, count(*) over () as number from ({}) order by package limit :most
 """
 
 
@@ -67,7 +71,9 @@ class Changes(NamedTuple):
         removed_specs: How many specs are gone.
         added_packages: The packages that are new, sorted.
         removed_packages: The packages that are gone, sorted.
-        new_versions: Packages and versions of which the release before has no spec.
+        new_versions: Packages and versions of which the release before has no spec, by package
+            and newest first; the first ones.
+        num_new_versions: How many there are.
     """
 
     before: str
@@ -76,6 +82,7 @@ class Changes(NamedTuple):
     added_packages: list[str]
     removed_packages: list[str]
     new_versions: list[tuple[str, str]]
+    num_new_versions: int
 
 
 class ReleasePage(NamedTuple):
@@ -102,21 +109,6 @@ class ReleasePage(NamedTuple):
     stacks: list[Count]
     newer: str
     changes: Changes | None
-
-
-@hookimpl  # type: ignore[untyped-decorator]
-def extra_template_vars(
-    template: str, request: Request, datasette: Datasette
-) -> dict[str, ReleasePage] | Callable[[], Awaitable[dict[str, ReleasePage]]]:
-    """Give the page of a release its `release`."""
-    if template != TEMPLATE:
-        return {}
-
-    async def variables() -> dict[str, ReleasePage]:
-        db = datasette.get_database(DATABASE)
-        return {"release": await release_page(db, tilde_decode(request.url_vars["pks"]))}
-
-    return variables
 
 
 async def release_page(db: Database, name: str) -> ReleasePage:
@@ -149,17 +141,26 @@ async def stacks(db: Database, release: str) -> list[Count]:
 async def changes(db: Database, release: sqlite3.Row, before: str) -> Changes:
     """Return what a release, a row of `releases`, has that another has not, and the reverse."""
     name = release["name"]
-    packages = [tuple(row) for row in await db.execute_once(PACKAGES_SQL)]
-    sql = NEW_VERSIONS_SQL if release["num_specs"] < MANY_SPECS else NEW_VERSIONS_AMONG_MANY_SQL
-    versions = await db.execute(sql, {"release": name, "before": before})
+    versions = await _new_versions(db, release, before)
     return Changes(
         before=before,
         added_specs=await _more_specs(db, name, before),
         removed_specs=await _more_specs(db, before, name),
-        added_packages=[package for package, text in packages if _only(text, name, before)],
-        removed_packages=[package for package, text in packages if _only(text, before, name)],
-        new_versions=[tuple(row) for row in versions],
+        added_packages=await _more_packages(db, name, before),
+        removed_packages=await _more_packages(db, before, name),
+        new_versions=[
+            (package, version)
+            for package, rows in groupby(versions, key=itemgetter("package"))
+            for version in newest_first(row["version"] for row in rows)
+        ],
+        num_new_versions=versions[0]["number"] if versions else 0,
     )
+
+
+async def _new_versions(db: Database, release: sqlite3.Row, before: str) -> list[sqlite3.Row]:
+    sql = NEW_VERSIONS_SQL if release["num_specs"] < MANY_SPECS else NEW_VERSIONS_AMONG_MANY_SQL
+    values = {"release": release["name"], "before": before, "most": MOST_VERSIONS}
+    return list(await db.execute(FIRST_SQL.format(sql), values))
 
 
 async def _more_specs(db: Database, one: str, other: str) -> int:
@@ -168,5 +169,5 @@ async def _more_specs(db: Database, one: str, other: str) -> int:
     return specs
 
 
-def _only(releases: str, one: str, other: str) -> bool:
-    return lists_release(releases, one) and not lists_release(releases, other)
+async def _more_packages(db: Database, one: str, other: str) -> list[str]:
+    return [name for (name,) in await db.execute(PACKAGES_SQL, {"one": one, "other": other})]

@@ -12,6 +12,7 @@ The search box of the table of specs takes the same words. Its full-text index k
 `+` nor `=`, so a search with a sigil in it is redirected to the filters, in every format.
 """
 
+import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -22,11 +23,13 @@ from urllib.parse import parse_qsl, urlencode
 from datasette import hookimpl
 from datasette.app import Datasette
 from datasette.database import Database
-from datasette.utils import add_cors_headers, tilde_encode
+from datasette.utils import tilde_encode
 from datasette.utils.asgi import Request, Response
 
-from web.immutable.asgi import App, Receive, Scope, Send
-from web.spack.names import DATABASE
+from etl.order import satisfies
+from etl.transform import variant_values
+from web.immutable.asgi import App, Receive, Scope, Send, cors_headers
+from web.spack.names import DATABASE, begins_hash
 
 MOST_CHARACTERS = 500
 """Longer searches are cut off."""
@@ -40,8 +43,8 @@ MOST_SUGGESTIONS = 5
 MOST_VALUES = 100
 """How many versions, or compilers, may fit before a filter's address is too long."""
 
-HASH = re.compile(r"[a-z2-7]{7,32}")
-"""A word that can be a hash, or its beginning as Spack shows it."""
+SHORT_HASH = 7
+"""How many characters of a hash Spack shows, and how many a word that may be one has at least."""
 
 COLUMNS = {"os": "os", "operating_system": "os", "target": "target", "platform": "platform"}
 
@@ -54,17 +57,12 @@ PART = re.compile(
     | %(?P<compiler>[\w-]+)(?:@(?P<compiler_versions>[\w.,:=-]+))?
     | @(?P<versions>[\w.,:=-]+)
     | (?P<dependency>\^\S*)
-    | (?<![^\s\w])/(?P<hash>[a-z2-7]+)
+    | (?<![^\s\w])/(?P<hash>\w+)
     | (?P<word>[\w.-]*\w[\w.-]*)
     """,
     re.VERBOSE,
 )
 
-VERSION_PART = re.compile(r"\d+|[A-Za-z]+")
-BRANCHES = ("stable", "trunk", "head", "master", "main", "develop")
-PRERELEASES = ("rc", "beta", "alpha")
-
-VersionKey = tuple[tuple[int, int, str], ...]
 Pairs = list[tuple[str, str]]
 """Names and values of a query string."""
 
@@ -173,49 +171,7 @@ def _add_pair(found: dict[str, list[Any]], key: str, value: str) -> None:
     elif key in {"arch", "architecture"} and os:
         found["columns"].extend([("platform", platform), ("os", os), ("target", target)])
     else:
-        found["values"].extend(f"{key}={each}" for each in value.split(","))
-
-
-def satisfies(version: str, constraint: str) -> bool:
-    """Tell whether a version satisfies a constraint as Spack means it.
-
-    `1.14` is 1.14 and all that begins so, 1.14.5 but not 1.140; `=1.14` only itself; `1.12:1.14`
-    a range that has both ends, each of which can be left out; commas separate alternatives.
-    """
-    return any(_fits(version, part) for part in constraint.split(",") if part)
-
-
-def _fits(version: str, part: str) -> bool:
-    if part.startswith("="):
-        return version == part[1:]
-    low, colon, high = part.partition(":")
-    if not colon:
-        return _begins(version, part)
-    return (not low or _version_key(version) >= _version_key(low)) and (
-        not high or _version_key(version) <= _version_key(high) or _begins(version, high)
-    )
-
-
-def _begins(version: str, beginning: str) -> bool:
-    start = _version_key(beginning)[:-1]
-    return _version_key(version)[: len(start)] == start
-
-
-def _version_key(version: str) -> VersionKey:
-    """A key that sorts versions from oldest to newest, as Spack's `version` module does."""
-    return (*map(_version_part, VERSION_PART.findall(version)), (0, 0, ""))
-
-
-def _version_part(part: str) -> tuple[int, int, str]:
-    if part.isdigit():
-        # Numbers by length, then as text: Python reads no more than 4,300 digits as a number.
-        digits = part.lstrip("0")
-        return (2, len(digits), digits)
-    if part in BRANCHES:
-        return (3, BRANCHES.index(part), "")
-    if part in PRERELEASES:
-        return (-1, -PRERELEASES.index(part), "")
-    return (1, 0, part)
+        found["values"].extend(each.variant for each in variant_values(f"{key}={value}"))
 
 
 async def filters(db: Database, sought: Sought, package: str) -> Pairs:
@@ -317,7 +273,8 @@ async def search(datasette: Datasette, text: str) -> str | Results:
     if pairs := await _filters_meant(db, sought):
         return f"{datasette.urls.table(DATABASE, 'specs')}?{urlencode(pairs)}"
     names = [name for (name,) in await db.execute("select name from packages")]
-    return Results(suggestions=get_close_matches(text.lower(), names, MOST_SUGGESTIONS))
+    alike = asyncio.to_thread(get_close_matches, text.lower(), names, MOST_SUGGESTIONS)
+    return Results(suggestions=await alike)
 
 
 async def _package(db: Database, name: str) -> str | None:
@@ -351,9 +308,8 @@ def _hash_start(sought: Sought) -> str | None:
     others = sought._replace(words=(), hashes=())
     if others.is_plain and len(sought.hashes) == 1 and len(sought.words) < 2:
         return sought.hashes[0]
-    if sought.is_plain and len(sought.words) == 1 and HASH.fullmatch(sought.words[0].lower()):
-        return sought.words[0].lower()
-    return None
+    word = sought.words[0].lower() if sought.is_plain and len(sought.words) == 1 else ""
+    return word if len(word) >= SHORT_HASH and begins_hash(word) else None
 
 
 async def _filters_meant(db: Database, sought: Sought) -> Pairs:
@@ -388,10 +344,7 @@ def asgi_wrapper(datasette: Datasette) -> Callable[[App], App]:
             if location is None:
                 await app(scope, receive, send)
                 return
-            response = Response.redirect(location)
-            if datasette.cors:
-                add_cors_headers(response.headers)
-            await response.asgi_send(send)
+            await Response.redirect(location, headers=cors_headers(datasette)).asgi_send(send)
 
         return redirecting
 

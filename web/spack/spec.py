@@ -1,20 +1,12 @@
 """What a spec's page says beside its row: where it is, how to install it, and its twins."""
 
 import json
-import re
-import shlex
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from datasette import hookimpl
-from datasette.app import Datasette
 from datasette.database import Database
-from datasette.utils import tilde_decode
-from datasette.utils.asgi import Request
 
-from web.spack.names import DATABASE
-
-TEMPLATE = "row-spack-cache-specs.html"
+from web.spack.commands import spec_words
 
 HELD_SQL = """
     select releases.name, releases.mirror, spec_releases.tarball, (
@@ -25,15 +17,30 @@ HELD_SQL = """
     where spec = :hash order by releases.position
 """
 
-ALIKE_SQL = """
-    select hash, variants, stacks, releases from specs
-    where (package, version, compiler, os, platform, target) = (
-        select package, version, compiler, os, platform, target from specs where hash = :hash
-    ) and hash != :hash order by hash
+KIND = "package, version, compiler, os, platform, target"
+
+# Pages list the same variants in different orders, which are as long as each other.
+SORTED = (
+    "(select group_concat(value, char(0)) from (select value from json_each({}) order by value))"
+)
+TWINS_SQL = f"""
+    with mine as (select * from specs where hash = :hash),
+    alike as (
+        select variants from specs where ({KIND}) = (select {KIND} from mine)
+        and length(variants) = (select length(variants) from mine)
+        group by variants
+        having {SORTED.format("variants")} = (select {SORTED.format("variants")} from mine)
+    )
+    select hash, stacks, releases, count(*) over () as number from specs
+    where ({KIND}) = (select {KIND} from mine) and variants in alike and hash != :hash
+    order by hash limit :most
 """
 
-SHELL_SAFE = re.compile(r"[\w@%+~=:.,/' -]+", re.ASCII)
-"""What a shell takes as it is, or, inside of quotes, takes away."""
+MOST_TWINS = 100
+"""So many twins are listed on the page of a spec."""
+
+LONGEST_FILTER = 1_000
+"""Characters of variants that a link can filter by."""
 
 
 class Held(NamedTuple):
@@ -73,32 +80,29 @@ class SpecPage(NamedTuple):
         row: Its row of `specs`.
         variants: Its variants.
         to_copy: The spec in one line, quoted if a shell would act on it.
-        quoted: Whether it is.
         held: The releases that have it, newest first.
-        twins: The specs that differ from it in nothing that is known but the hash.
+        twins: Specs that differ from it in nothing that is known but the hash; the first ones.
+        num_twins: How many there are.
     """
 
     row: Mapping[str, Any]
     variants: list[str]
     to_copy: str
-    quoted: bool
     held: list[Held]
     twins: list[Twin]
+    num_twins: int
 
+    @property
+    def quoted(self) -> bool:
+        """Whether a shell would act on the spec."""
+        return bool(self.to_copy != self.row["spec"])
 
-@hookimpl  # type: ignore[untyped-decorator]
-def extra_template_vars(
-    template: str, request: Request, datasette: Datasette
-) -> dict[str, SpecPage] | Callable[[], Awaitable[dict[str, SpecPage]]]:
-    """Give the page of a spec its `spec`."""
-    if template != TEMPLATE:
-        return {}
-
-    async def variables() -> dict[str, SpecPage]:
-        db = datasette.get_database(DATABASE)
-        return {"spec": await spec_page(db, tilde_decode(request.url_vars["pks"]))}
-
-    return variables
+    @property
+    def kind(self) -> dict[str, str | list[str]]:
+        """What finds the spec and its twins, and others where its variants are too many."""
+        filters = {column: self.row[column] for column in KIND.split(", ")}
+        short = len(self.row["variants"]) <= LONGEST_FILTER
+        return filters | ({"variants": self.variants} if short else {})
 
 
 async def spec_page(db: Database, spec: str) -> SpecPage:
@@ -108,22 +112,15 @@ async def spec_page(db: Database, spec: str) -> SpecPage:
         Held(release, mirror, tarball, sorted(json.loads(stacks)))
         for release, mirror, tarball, stacks in await db.execute(HELD_SQL, {"hash": spec})
     ]
-    safe = SHELL_SAFE.fullmatch(row["spec"]) and row["spec"].count("'") % 2 == 0
+    twins = await db.execute(TWINS_SQL, {"hash": spec, "most": MOST_TWINS})
     return SpecPage(
         row=dict(row),
         variants=json.loads(row["variants"]),
-        to_copy=row["spec"] if safe else shlex.quote(row["spec"]),
-        quoted=not safe,
+        to_copy=spec_words(row["spec"]),
         held=held,
-        twins=await _twins(db, spec, row["variants"]),
+        twins=[
+            Twin(twin["hash"], json.loads(twin["stacks"]), json.loads(twin["releases"]))
+            for twin in twins
+        ],
+        num_twins=twins.rows[0]["number"] if twins.rows else 0,
     )
-
-
-async def _twins(db: Database, spec: str, variants: str) -> list[Twin]:
-    # Pages list variants in different orders.
-    same = set(json.loads(variants))
-    return [
-        Twin(alike["hash"], json.loads(alike["stacks"]), json.loads(alike["releases"]))
-        for alike in await db.execute(ALIKE_SQL, {"hash": spec})
-        if set(json.loads(alike["variants"])) == same
-    ]

@@ -1,17 +1,10 @@
 """What a stack's page says beside its row: how it grew, and what it holds in a release."""
 
-from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-from datasette import hookimpl
-from datasette.app import Datasette
 from datasette.database import Database
-from datasette.utils import tilde_decode
-from datasette.utils.asgi import Request
 
-from web.spack.names import DATABASE, RELEASES_SQL, STACK_COUNTS_SQL, Count
-
-TEMPLATE = "row-spack-cache-stacks.html"
+from web.spack.names import RELEASES_SQL, STACK_COUNTS_SQL, Count
 
 PACKAGES_SQL = """
     select package, count(*) from spec_stacks join specs on hash = spec_stacks.spec
@@ -45,25 +38,6 @@ class StackPage(NamedTuple):
     def most(self) -> int:
         """The number of specs of the stack where it is largest."""
         return max(release.specs for release in self.growth)
-
-
-@hookimpl  # type: ignore[untyped-decorator]
-def extra_template_vars(
-    template: str, request: Request, datasette: Datasette
-) -> dict[str, StackPage] | Callable[[], Awaitable[dict[str, StackPage]]]:
-    """Give the page of a stack its `stack`."""
-    if template != TEMPLATE:
-        return {}
-
-    async def variables() -> dict[str, StackPage]:
-        page = await stack_page(
-            datasette.get_database(DATABASE),
-            tilde_decode(request.url_vars["pks"]),
-            release=request.args.get("release") or "",
-        )
-        return {"stack": page}
-
-    return variables
 
 
 async def stack_page(db: Database, name: str, *, release: str) -> StackPage:

@@ -16,7 +16,7 @@ from datasette.app import Datasette
 from tests.conftest import build
 from tests.pages import HOSTILE_PACKAGE, page, spec, write, write_specs
 from tests.web.conftest import open_site
-from web.immutable.forms import default_expression
+from web.immutable.forms import default_expression, fields
 
 METADATA = yaml.safe_load((Path(__file__).parents[3] / "metadata.yml").read_text())
 QUERIES = METADATA["databases"]["spack-cache"]["queries"]
@@ -574,21 +574,38 @@ def test_the_default_is_read_from_the_sql(sql: str, expected: str) -> None:
     assert default_expression(sql, "os") == expected
 
 
+def let_it_be_canned(monkeypatch: pytest.MonkeyPatch, site: Datasette, sql: str) -> None:
+    async def queries(*_: object) -> dict[str, dict[str, str]]:
+        return {"canned": {"sql": sql}}
+
+    monkeypatch.setattr(site, "get_canned_queries", queries)
+
+
 NO_DEFAULTS = [
-    ("select coalesce(nullif(:os, ''), specs.os) from specs", 200),
-    ("select coalesce(nullif(:os, ''), 1; select 2)", 400),
-    ("select coalesce(nullif(:os, ''), 1, 2 from specs)", 400),
+    "select coalesce(nullif(:os, ''), specs.os) from specs",
+    "select coalesce(nullif(:os, ''), 1; select 2)",
+    "select coalesce(nullif(:os, ''), 1, 2 from specs)",
 ]
 
 
-@pytest.mark.parametrize(("sql", "status"), NO_DEFAULTS)
+@pytest.mark.parametrize("sql", NO_DEFAULTS)
 async def test_a_default_that_is_no_sql_by_itself_is_not_shown(
-    sql: str, status: int, site: Datasette
+    sql: str, site: Datasette, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    response = await site.client.get(f"/spack-cache?{urlencode({'sql': sql})}")
+    let_it_be_canned(monkeypatch, site, sql)
+    (field,) = await fields(site, "spack-cache", sql, {"os": ""})
+    assert field.default == ""
 
-    assert response.status_code == status
-    assert Form(response.text).fields["os"]["empty"] == "any"
+
+async def test_what_a_visitor_wrote_is_not_run_to_find_a_default(
+    site: Datasette, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sql = "select coalesce(nullif(:thing, ''), 'mine')"
+    (field,) = await fields(site, "spack-cache", sql, {"thing": ""})
+    assert (field.label, field.default) == ("Thing", "")
+    let_it_be_canned(monkeypatch, site, sql)
+    (field,) = await fields(site, "spack-cache", sql, {"thing": ""})
+    assert (field.label, field.default) == ("Thing", "mine")
 
 
 async def test_an_answer_that_is_cut_off_says_so_and_where_all_is(site: Datasette) -> None:

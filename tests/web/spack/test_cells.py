@@ -4,15 +4,20 @@ import csv
 import io
 import json
 import re
+import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
 from datasette.app import Datasette
+from markupsafe import escape
 
 from tests.pages import HOSTILE_PACKAGE, dag_hash
+from tests.web.conftest import open_site
 from tests.web.seen import links, sections, tags
+from web.spack import cells
 
 LETTERS = list("abcdefghijkl")
 HOSTILE = "<script>alert('1')</script>\"&"
@@ -101,6 +106,125 @@ async def test_elements_that_are_no_text_are_shown_as_json_has_them(site: Datase
     assert await cell(site, '[1, 1.5, true, null, "é"]', "versions") == (
         f'<span class="values">{" ".join(map(value, ["1", "1.5", "true", "null", "é"]))}</span>'
     )
+
+
+async def rows(site: Datasette, sql: str) -> str:
+    """The HTML of the rows of a query's answer."""
+    html = (await site.client.get(f"/spack-cache?{urlencode({'sql': sql})}")).text
+    return str(html[html.index("<tbody>") : html.index("</tbody>")])
+
+
+COUNT = "with recursive c(n) as (select 1 union all select n + 1 from c limit {})"
+LONG_LIST = """'["' || replace(hex(zeroblob(15000)), '0', 'a","') || 'z"]'"""
+"""A JSON array of 30,001 elements, 120 kB, in SQL."""
+
+
+async def test_long_lists_leave_room_for_each_other(site: Datasette) -> None:
+    html = await rows(site, f"{COUNT.format(30)} select {LONG_LIST} as stacks from c")
+
+    assert html.count("<tr>") == html.count("4 of 30,001 shown") == 30
+    assert html.count('<a class="value" href="/spack-cache/stacks/a">a</a>') == 30 * 128
+    assert html.count("and 29,873 more") == 30
+    assert len(html) < 250_000
+
+
+async def test_a_long_list_by_itself_unfolds_further(site: Datasette) -> None:
+    html = await rows(site, f"select {LONG_LIST} as stacks")
+
+    assert html.count('<a class="value"') == 1_024
+    assert "and 28,977 more" in html
+
+
+@pytest.mark.parametrize(
+    ("count", "cell"),
+    [
+        (400, '<span class="values">{}</span> and 4 more'),
+        (1_000, "[1,2,3,4,5,6,7,8…"),
+    ],
+)
+async def test_lists_without_room_show_their_first_elements_or_become_texts(
+    site: Datasette, count: int, cell: str
+) -> None:
+    columns = [f"c{number}" for number in range(40)]
+    values = ", ".join(f"'[1,2,3,4,5,6,7,8]' as {column}" for column in columns)
+    html = await rows(site, f"{COUNT.format(count)} select {values} from c")
+
+    shown = cell.format(" ".join(map(value, "1234")))
+    row = "".join(f'<td class="col-{column}">{shown}</td>' for column in columns)
+    assert html.splitlines()[1:-1] == [f"<tr>{row}</tr>"] * count + [""]
+
+
+@pytest.mark.parametrize(("count", "seen"), [(1, 2_048), (1_000, 16)])
+async def test_long_texts_are_cut(site: Datasette, count: int, seen: int) -> None:
+    size = 1_500 if count == 1 else 120
+    long = f"(select replace(hex(zeroblob({size})), '0', '<') as t)"
+    values = ", ".join(f"t as c{number}" for number in range(40))
+    html = await rows(site, f"{COUNT.format(count)} select {values} from {long}, c")
+
+    assert html.count("…") == 40 * count
+    assert html.count("&lt;") == 40 * count * seen
+
+
+async def test_an_element_that_is_too_long_for_an_address_is_no_link(site: Datasette) -> None:
+    shown = await cell(site, json.dumps(["e4s", "x" * 3_000]), "stacks")
+
+    assert shown == (
+        '<span class="values"><a class="value" href="/spack-cache/stacks/e4s">e4s</a>'
+        f' <span class="value">{"x" * 2_048}…</span></span>'
+    )
+
+
+async def test_a_long_name_of_a_column_stands_once(site: Datasette) -> None:
+    query = f'{COUNT.format(1000)} select n as "{"y" * 3_000}" from c'
+    html = (await site.client.get(f"/spack-cache?{urlencode({'sql': query})}")).text
+
+    assert len(html) < 200_000
+
+
+async def test_nothing_that_a_visitor_made_is_kept(site: Datasette) -> None:
+    await site.client.get("/spack-cache/specs?_nofacet=1&_size=max")
+    kept = cells._kept_element.cache_info().currsize
+
+    assert "/spack-cache/stacks/mine" in await cell(site, '["mine"]', "stacks")
+    assert cells._kept_element.cache_info().currsize == kept > 10
+
+
+TARBALLS = [
+    ("https://example.org/a b", True),
+    ("HTTP://example.org/", True),
+    ("javascript:alert(1)", False),
+    ("JaVaScRiPt://x/%0aalert(1)", False),
+    (" https://example.org/", False),
+    ("data:text/html,<script>alert(1)</script>", False),
+    ("//evil.example/x", False),
+    ("https:///x", False),
+    ("mirror/x.spack", False),
+]
+
+
+@pytest.mark.parametrize(("address", "is_link"), TARBALLS)
+async def test_only_addresses_of_the_web_are_links(
+    site: Datasette, address: str, is_link: bool
+) -> None:
+    html = await cell(site, address, "tarball")
+
+    assert [link.href for link in links(f"<main>{html}</main>")] == [address] * is_link
+    assert str(escape(address)) in html
+
+
+async def test_tarballs_of_a_spec_are_links_or_text(made_database: Path, tmp_path: Path) -> None:
+    database = Path(shutil.copy(made_database, tmp_path / "spack-cache.db"))
+    address = f"/spack-cache/specs/{dag_hash('hold')}"
+    for tarball, is_link in TARBALLS:
+        with closing(sqlite3.connect(database)) as connection, connection:
+            connection.execute(
+                "UPDATE spec_releases SET tarball = ? WHERE tarball IS NOT NULL", [tarball]
+            )
+        with open_site(database) as site:
+            html = (await site.client.get(address)).text
+        hrefs = [link.href for link in links(html) if link.text == "the binary itself"]
+        assert hrefs == [tarball] * is_link
+        assert str(escape(tarball)) in html
 
 
 @pytest.mark.parametrize(

@@ -268,3 +268,13 @@ async def test_pages_of_specs_lead_to_the_formats(path: str, site: Datasette) ->
 )
 async def test_other_pages_do_not(path: str, site: Datasette) -> None:
     assert Formats((await site.client.get(f"/spack-cache{path}")).text).texts == {}
+
+
+@pytest.mark.parametrize("extension", [".install", ".spack_yaml"])
+async def test_without_sql_it_says_what_is_missing(site: Datasette, extension: str) -> None:
+    said = await refusal(site, extension)
+
+    assert said == (
+        "No SQL was given. An example: ?sql=select+hash+from+specs+where+package='hdf5'\n"
+    )
+    assert await get(site, extension, sql="select hash from specs where package = 'xz'")

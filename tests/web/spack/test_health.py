@@ -1,6 +1,8 @@
 """`/-/health`: which database is served."""
 
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -71,9 +73,9 @@ async def test_a_replaced_database_is_an_error(made_database: Path, tmp_path: Pa
     ],
 )
 async def test_another_database_is_an_error(tmp_path: Path, name: str, error: str) -> None:
-    database = tmp_path / name
-    database.touch()
-    with open_site(database) as site:
+    with closing(sqlite3.connect(tmp_path / name)) as database:
+        database.execute("create table books (title)")
+    with open_site(tmp_path / name) as site:
         answer = await site.client.get("/-/health")
     assert answer.status_code == 503
     assert answer.json()["error"] == error
