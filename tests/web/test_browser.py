@@ -230,7 +230,7 @@ async def test_a_data_person_gets_it_all_as_json_csv_and_file(open_page: OpenPag
             await page.get_by_role("button", name="Get CSV").click()
         lines = (await (await csv.value).path()).read_text().splitlines()
         assert len(lines) == 7
-        assert lines[0].startswith("hash,package,version,compiler,")
+        assert lines[0].startswith("hash,package,version,version_rank,compiler,")
 
         await page.get_by_role("navigation", name="Main").get_by_text("About and API").click()
         async with page.expect_download() as file:

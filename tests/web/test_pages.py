@@ -480,7 +480,7 @@ async def test_a_variant_leads_to_all_specs_that_have_it_in_a_list_too(site: Dat
 
 
 @pytest.mark.parametrize(
-    "path", ["variants/~2Bmpi", "targets/m1", "pages/develop~2Fhdf5~2Fspecs~2Emd"]
+    "path", ["variants/~2Bmpi", "targets/m1", "sources/develop~2Fhdf5~2Fspecs~2Emd"]
 )
 async def test_the_rows_of_other_tables_are_as_many_as_counted(site: Datasette, path: str) -> None:
     counted = {
@@ -491,7 +491,7 @@ async def test_the_rows_of_other_tables_are_as_many_as_counted(site: Datasette, 
 
     found = {href: (await site.client.get(href.replace("?", ".json?"))).json() for href in counted}
 
-    assert counted or path.startswith("pages")
+    assert counted or path.startswith("sources")
     assert counted == {href: answer["filtered_table_rows_count"] for href, answer in found.items()}
 
 

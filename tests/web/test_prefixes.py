@@ -27,7 +27,7 @@ STARTS = [
     "/spack-cache/releases?_facet_date=date&date__date=2025-07-13",
     "/spack-cache?sql=select+hash,+zeroblob(9)+as+z+from+specs",
     "/spack-cache.csv?sql=select+zeroblob(9)+as+z",
-    "/spack-cache/pages",
+    "/spack-cache/sources",
     "/spack-cache/releases/v0.23.1",
     "/spack-cache/specs.install?_size=2&_next=hmac",
     "/spack-cache/packages/%2Bhdf5",

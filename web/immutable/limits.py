@@ -30,10 +30,11 @@ from datasette.utils.asgi import Request
 from datasette.utils.sqlite import sqlite3
 from datasette.views.base import DatasetteError
 
+from web.immutable.asgi import cors_headers
 from web.immutable.sql_turns import running_job
 from web.immutable.visits import BusyError
 
-VALUE_BYTES = 250_000
+DEFAULT_VALUE_BYTES = 250_000
 """Bytes of one value, or of one row: `instr` and `replace` take time that grows with its square,
 0.2 s here. A plugin whose database has longer rows says how long, as its `VALUE_BYTES`."""
 
@@ -77,7 +78,9 @@ def prepare_connection(conn: sqlite3.Connection, database: str) -> None:
 
 
 def _value_bytes() -> int:
-    return max(getattr(plugin, "VALUE_BYTES", VALUE_BYTES) for plugin in pm.get_plugins())
+    plugins = pm.get_plugins()
+    told = [plugin.VALUE_BYTES for plugin in plugins if hasattr(plugin, "VALUE_BYTES")]
+    return max(told, default=DEFAULT_VALUE_BYTES)
 
 
 def _row(cursor: sqlite3.Cursor, values: tuple[Any, ...]) -> sqlite3.Row:
@@ -120,9 +123,7 @@ def handle_exception(
 
 
 def _busy(datasette: Datasette) -> Response:
-    headers = {"Retry-After": "10", "Cache-Control": "no-store"}
-    if datasette.cors:
-        headers["Access-Control-Allow-Origin"] = "*"
+    headers = {"Retry-After": "10", "Cache-Control": "no-store", **cors_headers(datasette)}
     return Response.text(
         "This needs much computing, and others are waiting for theirs at the moment. "
         "Please try again.",

@@ -29,12 +29,11 @@ from urllib.parse import urlsplit
 from datasette import Response, hookimpl
 from datasette.app import Datasette
 from datasette.plugins import pm
-from datasette.utils import add_cors_headers
 from datasette.utils.asgi import NotFound, Request
 from datasette.utils.sqlite import sqlite3
 from datasette.views.base import DatasetteError
 
-from web.immutable.asgi import App, Receive, Scope, Send, header
+from web.immutable.asgi import App, Receive, Scope, Send, cors_headers, header
 from web.immutable.requests import is_column_filter, sql_of_visitor
 
 ADDRESS_BYTES = 8_000
@@ -106,10 +105,7 @@ def _is_host(host: bytes) -> bool:
 
 
 def _plain(datasette: Datasette, status: int, text: str) -> Response:
-    headers: dict[str, str] = {}
-    if datasette.cors:
-        add_cors_headers(headers)
-    return Response.text(text + "\n", status=status, headers=headers)
+    return Response.text(text + "\n", status=status, headers=cors_headers(datasette))
 
 
 @hookimpl(tryfirst=True)  # type: ignore[untyped-decorator]
@@ -140,6 +136,12 @@ def handle_exception(
 
 def _as_wrong_use(request: Request, exception: Exception) -> Any:
     """Return the error that Datasette should have raised; None if this one says what it is."""
+    if (
+        isinstance(exception, DatasetteError)
+        and "pks" in request.url_vars
+        and str(exception.message).startswith("no such table")
+    ):
+        return NotFound(f"There is no table {request.url_vars['table']}.")
     if isinstance(exception, DatasetteError) and exception.status == 500:
         return DatasetteError(exception.message, title=exception.title, status=400)
     if not isinstance(exception, FAULTS) or not _is_datasettes(exception):

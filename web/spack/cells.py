@@ -17,7 +17,8 @@ from datasette.app import Datasette
 from datasette.utils import to_css_class
 from markupsafe import Markup, escape
 
-from etl.transform import NO_COMPILER
+from etl.schema import MAX_ROW
+from etl.spelling import NO_COMPILER
 from web.spack.commands import install, use_mirror
 from web.spack.names import (
     ARRAYS,
@@ -52,6 +53,9 @@ HASHES = {"hash", "hashes", "spec", "twin"}
 """Last words of the names of columns that hold hashes."""
 
 DIGESTS = {"sha256"}
+VALUE_BYTES = MAX_ROW
+"""What visitors' SQL may read of one value (`web.immutable.limits`): any of the database."""
+
 NOT_COUNTED = {"id", "position", "version_rank", "newest"}
 NUMBER = '<span class="number">'
 

@@ -7,7 +7,7 @@ from datasette import hookimpl
 from datasette.app import Datasette
 from datasette.utils.asgi import Request
 
-from etl.transform import NO_COMPILER
+from etl.spelling import NO_COMPILER
 from web.spack.names import CURRENT_RELEASE_SQL, DATABASE
 
 # Each step finds the next system in the index, instead of reading it for every spec.

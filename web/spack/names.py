@@ -1,22 +1,21 @@
 """What several pages need to know of the database: names, addresses, SQL."""
 
-import re
 from typing import NamedTuple
 from urllib.parse import urlencode
 
 from datasette.utils import tilde_encode
 
-from etl import extract
 from etl.schema import PACKAGES, RELEASES, STACKS, TABLES, VARIANTS
-from etl.transform import variant_values
+from etl.sources.pages import grammar
+from etl.spelling import variant_values
 
 DATABASE = "spack-cache"
 """The name by which Datasette knows the database."""
 
-DAG_HASH = extract.HASH
+DAG_HASH = grammar.HASH
 HASH_LENGTH = 32
 
-WEB_ADDRESS = re.compile(r"https?://[^/\s]", re.IGNORECASE)
+WEB_ADDRESS = grammar.WEB_ADDRESS
 """How an address begins that a link may lead to; `javascript:` runs, and `//` is anybody's."""
 
 LONGEST_KEY = 600

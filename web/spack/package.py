@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from datasette.database import Database
 
-from etl.transform import variant_values
+from etl.spelling import variant_values
 from web.spack.names import CURRENT_RELEASE_SQL, LISTS_RELEASE, Count
 
 ALL = "all"

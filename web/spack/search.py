@@ -27,7 +27,7 @@ from datasette.utils import tilde_encode
 from datasette.utils.asgi import Request, Response
 
 from etl.order import satisfies
-from etl.transform import variant_values
+from etl.spelling import variant_values
 from web.immutable.asgi import App, Receive, Scope, Send, cors_headers
 from web.spack.names import DATABASE, begins_hash
 

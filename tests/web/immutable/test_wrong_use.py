@@ -128,6 +128,8 @@ async def test_right_arguments_of_a_table(
         ("/shop.json?sql=select+1%3Bselect+2", 400, "You can only execute one statement at a time"),
         ("/shop/tags/tea.json", 404, "The address of a row has one value for each column"),
         ("/shop.csv", 404, "Not found"),
+        ("/shop/none/1", 404, "Not found"),
+        ("/shop/none/1.json", 404, "There is no table none."),
     ],
 )
 async def test_other_wrong_addresses(

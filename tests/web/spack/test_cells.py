@@ -322,7 +322,7 @@ HOSTILE_PATHS = [
     "/spack-cache/spec_stacks",
     "/spack-cache/spec_variants",
     "/spack-cache/variants",
-    "/spack-cache/pages",
+    "/spack-cache/sources",
     "/spack-cache/targets",
     f"/spack-cache/specs/{dag_hash('evil')}",
     "/spack-cache/stacks/x~3Cb~3Ey",

@@ -12,16 +12,17 @@ from pathlib import Path
 import pytest
 from datasette.app import Datasette
 
+from etl.schema import MAX_ROW
+from etl.sources.pages import grammar
 from tests.conftest import build
 from tests.pages import dag_hash, spec, write_specs
 from tests.web.conftest import open_site
 from tests.web.seen import links, sections, tags
 from web.spack import commands
 
-LARGEST_ROW = 250_000
-"""Bytes; as many as the server's SQLite handles."""
-
-VARIANTS = [f"option_{number:04}=value_with_a_long_name_{number:04}" for number in range(1_000)]
+VARIANTS = [
+    f"option_{number:04}=value_with_a_long_name_{number:04}" for number in range(grammar.MAX_VALUES)
+]
 VERSIONS = [f"1.{number}.{'0' * 30}" for number in range(600)]
 LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 
@@ -70,7 +71,7 @@ def large_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Datasette]:
     database = build(folder / "spack-cache.db", pages)
     with closing(sqlite3.connect(database)) as connection, connection:
         row = connection.execute("SELECT * FROM packages WHERE name = 'long'").fetchone()
-        room = LARGEST_ROW - 100 - sum(len(str(value)) for value in row)
+        room = MAX_ROW - 100 - sum(len(str(value)) for value in row)
         longer = [*reversed(VERSIONS), "1.0", *("9" * 40 for _ in range(room // 44))]
         connection.execute(
             "UPDATE packages SET versions = ? WHERE name = 'long'",
@@ -172,7 +173,7 @@ async def test_the_list_of_twins_has_all_that_have_the_same_variants(
 
 
 async def test_long_variants_are_cut_and_no_addresses(tmp_path: Path) -> None:
-    long = [f"flags={letter * 20_000}" for letter in "ab"]
+    long = [f"flags={letter * 12_000}" for letter in "ab"]
     write_specs(tmp_path / "pages", "develop", "p", spec("p", variants=[*long, "+mpi"]))
     with open_site(build(tmp_path / "spack-cache.db", tmp_path / "pages")) as site:
         table = (await site.client.get("/spack-cache/variants?_sort=variant")).text
