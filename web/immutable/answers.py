@@ -35,6 +35,7 @@ from web.immutable.asgi import App, Headers, Message, Receive, Scope, Send, head
 from web.immutable.conditions import names, none_match_fails
 from web.immutable.encoding import ACCEPT, accepts_gzip
 from web.immutable.memory import Memory, bytes_of
+from web.immutable.prefix import path_below_prefix
 from web.immutable.requests import sql_of_visitor
 
 DEFAULT_MEGABYTES = 64
@@ -73,7 +74,7 @@ def may_be_kept(datasette: Datasette, scope: Scope) -> bool:
     """
     if scope["type"] != "http" or scope["method"] not in {"GET", "HEAD"}:
         return False
-    path = scope["path"].removeprefix(datasette.setting("base_url").rstrip("/"))
+    path = path_below_prefix(datasette, scope["path"])
     if path.startswith("/-/") and not path.startswith(STATIC):
         return False
     if any(name.lower() in {b"cookie", b"authorization"} for name, _ in scope["headers"]):

@@ -54,10 +54,11 @@ def startup(datasette: Datasette) -> None:
     """Note which files are served."""
     for database in datasette.databases.values():
         if database.path and not database.is_mutable:
-            _opened[database] = _identity(Path(database.path))
+            _opened[database] = file_identity(Path(database.path))
 
 
-def _identity(file: Path) -> FileIdentity:
+def file_identity(file: Path) -> FileIdentity:
+    """Tell a file from others that may take its name: device, inode, bytes, nanoseconds."""
     found = file.stat()
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
@@ -80,7 +81,7 @@ async def download(datasette: Datasette, request: Request, send: Send) -> object
     if condition and none_match_fails(condition, tag.encode()):
         return FilePart(Path(found.filepath), 304, _headers(found))
     database = datasette.get_database(route=tilde_decode(request.url_vars["database"]))
-    identity = _identity(Path(found.filepath))
+    identity = file_identity(Path(found.filepath))
     if identity != _opened.setdefault(database, identity):
         raise DatasetteError(
             "The file of this database was replaced since the server started.", status=503

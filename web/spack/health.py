@@ -16,6 +16,7 @@ from datasette.database import QueryInterrupted
 from datasette.utils.sqlite import sqlite3
 
 from web.immutable.asgi import cors_headers
+from web.immutable.downloads import FileIdentity, file_identity
 from web.spack.names import DATABASE, RELEASES_SQL
 
 COUNTS = "select " + ", ".join(
@@ -33,11 +34,11 @@ class Served:
     """What is known of the database that was opened.
 
     Attributes:
-        file: identity of the file: device, inode, size in bytes, time of change in nanoseconds.
+        file: identity of the file.
         facts: what `/-/health` says of it.
     """
 
-    file: tuple[int, int, int, int]
+    file: FileIdentity
     facts: dict[str, Any]
 
 
@@ -65,21 +66,16 @@ async def _facts(datasette: Datasette) -> dict[str, Any]:
     database = datasette.databases.get(DATABASE)
     if database is None:
         raise NotServedError(f"no database {DATABASE} was opened")
-    file = _identity(database.path)
+    try:
+        file = file_identity(Path(database.path))
+    except OSError as error:
+        raise NotServedError("the file of the database is gone") from error
     served = _served.get(datasette)
     if served is None:
         served = _served[datasette] = Served(file, await _read(datasette))
     if served.file != file:
         raise NotServedError("the file of the database was replaced: start the server again")
     return served.facts
-
-
-def _identity(path: str) -> tuple[int, int, int, int]:
-    try:
-        found = Path(path).stat()
-    except OSError as error:
-        raise NotServedError("the file of the database is gone") from error
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 async def _read(datasette: Datasette) -> dict[str, Any]:
