@@ -94,6 +94,11 @@ def variant_values(variant: str) -> tuple[VariantValue, ...]:
     A doubled sign (`++x`, `x==v`) says that dependencies get the variant too; the value is the
     same.
     """
+    # Of long ones, which are rare, a thousand would take much memory.
+    return _short_values(variant) if len(variant) <= _LONGEST_CACHED else _values(variant)
+
+
+def _values(variant: str) -> tuple[VariantValue, ...]:
     if variant[0] in "+~":
         name = variant.lstrip("+~")
         value = "true" if variant[0] == "+" else "false"
@@ -105,21 +110,14 @@ def variant_values(variant: str) -> tuple[VariantValue, ...]:
     return tuple(VariantValue(f"{name}={value}", name, value) for value in text.split(","))
 
 
-# Of long ones, which are rare, a thousand would take much memory.
-_short_values = lru_cache(maxsize=1024)(variant_values)
+_short_values = lru_cache(maxsize=1024)(_values)
 
 
 def spell_variants(variants: tuple[str, ...]) -> Variants:
     """A list of variants in our spelling."""
     spelled = [spell_variant(variant) for variant in variants]
     listed = tuple(dict.fromkeys(spelled))
-    values = {
-        value
-        for variant in listed
-        for value in (
-            _short_values(variant) if len(variant) <= _LONGEST_CACHED else variant_values(variant)
-        )
-    }
+    values = {value for variant in listed for value in variant_values(variant)}
     return Variants(listed, as_json(listed), tuple(sorted(values)), _repeated(spelled))
 
 

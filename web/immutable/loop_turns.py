@@ -45,7 +45,7 @@ MOST_HEAVY = 30
 """So many heavy requests are answered at a time; each takes memory."""
 
 PIECES_AT_ONCE = 32
-"""So many pieces of a page are written before the time is looked at."""
+"""So many pieces of a page, or cells, are made before the time is looked at."""
 
 PAGE_CHARACTERS = 20_000_000
 """Length of the longest page; a thousand rows with many long cells fit."""
@@ -177,9 +177,14 @@ def prepare_jinja2_environment(env: Environment) -> None:
 def render_cell() -> Awaitable[None] | None:
     """Pause between the cells of a page, which others make.
 
-    As the first of them this one is always waited for.
+    As the first of them this one is always waited for. To ask for the time takes longer than many
+    a cell.
     """
-    return pause() if _too_long(current_visit.get()) else None
+    visit = current_visit.get()
+    if visit is None:
+        return None
+    visit.cells += 1
+    return pause() if not visit.cells % PIECES_AT_ONCE and _too_long(visit) else None
 
 
 @hookimpl  # type: ignore[untyped-decorator]

@@ -7,6 +7,7 @@ prefix, whatever the proxy does, and so has each address that is made of its pat
 
 This depends on three things in Datasette: it makes them of `Request.path`; `Urls.path` leaves a
 `PrefixedUrlString` as it is; and so do the functions that add to one, but for `path_with_format`.
+(Each method that is asked of such a text makes Datasette list all methods of texts; not here.)
 
 A proxy that takes the prefix away must not serve a database of the same name: nobody could tell
 the prefix `/mydb/` from the database `/mydb/`.
@@ -15,25 +16,51 @@ the prefix `/mydb/` from the database `/mydb/`.
 from collections.abc import Callable
 from typing import Any
 
-import datasette.views.base
-import datasette.views.database
 from datasette import hookimpl
 from datasette.app import Datasette
 from datasette.utils import PrefixedUrlString
 from datasette.utils import path_with_format as plain_path_with_format
 from datasette.utils.asgi import Request
+from datasette.views import base, database
 
 from web.immutable.asgi import App, Receive, Scope, Send
+
+_METHODS = frozenset(name for name in dir(str) if not name.startswith("__"))
 
 _plain_path: Callable[[Request], str] = Request.path.fget
 
 
 @hookimpl  # type: ignore[untyped-decorator]
-def startup() -> None:
-    """Let Datasette know that a request's path has the prefix, in this whole process."""
+def startup(datasette: Datasette) -> None:
+    """Let Datasette know that a request's path has the prefix, in this whole process.
+
+    Where there is none a path stays a plain text, which is faster.
+    """
+    PrefixedUrlString.__getattribute__ = _attribute
+    if datasette.setting("base_url") == "/":
+        return
     Request.path = property(lambda request: PrefixedUrlString(_plain_path(request)))
-    for views in (datasette.views.base, datasette.views.database):
+    for views in (base, database):
         views.path_with_format = path_with_format
+
+
+def _attribute(text: PrefixedUrlString, name: str) -> Any:
+    """Return an attribute of an address as Datasette does, without listing all of them each time.
+
+    What its methods return is an address too. A page with facets asks some hundreds of times.
+    """
+    if name not in _METHODS:
+        return object.__getattribute__(text, name)
+
+    def method(*args: Any, **options: Any) -> Any:
+        value = getattr(str, name)(text, *args, **options)
+        if isinstance(value, str):
+            return PrefixedUrlString(value)
+        if isinstance(value, list | tuple):
+            return type(value)(map(PrefixedUrlString, value))
+        return value
+
+    return method
 
 
 def path_with_format(**options: Any) -> PrefixedUrlString:

@@ -25,11 +25,13 @@ class Visit:
         work_seconds: how long it has kept the event loop, without what it is doing now. As it is
             for who is to blame, this is the time of the processor, not of the clock.
         step_began: when it began what it is doing now, by `time.thread_time`.
+        cells: how many cells have been made for it.
     """
 
     sql_seconds: float = 0.0
     work_seconds: float = 0.0
     step_began: float = 0.0
+    cells: int = 0
 
 
 current_visit: ContextVar[Visit | None] = ContextVar("current_visit", default=None)

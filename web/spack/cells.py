@@ -8,9 +8,10 @@ all of them show less of long lists and texts. The page of a row shows all of th
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 from datasette import hookimpl
 from datasette.app import Datasette
@@ -77,6 +78,10 @@ FEWEST = Bounds(0, 16)
 """So much of a value is shown however many there are."""
 
 
+MakeElement = Callable[[Places, str, str], Markup]
+"""Makes an element of a list: where links lead, the list's column, the element."""
+
+
 class Cell(NamedTuple):
     """A text of a row, or the key of another, that has yet to become HTML.
 
@@ -98,9 +103,14 @@ class Cell(NamedTuple):
         """Return all of it, for templates."""
         return self.html(WHOLE)
 
-    def html(self, bounds: Bounds) -> Markup:
-        """Return what is seen of it."""
-        shown = self._list(bounds) or self._text(bounds)
+    def html(self, bounds: Bounds, make: MakeElement | None = None) -> Markup:
+        """Return what is seen of it.
+
+        Args:
+            bounds: How much that is at most.
+            make: How to make an element of a list.
+        """
+        shown = self._list(bounds, make or _element) or self._text(bounds)
         label = escape(cut(self.label, bounds.characters))
         return Markup("{} {}").format(shown, label) if label else shown
 
@@ -117,19 +127,20 @@ class Cell(NamedTuple):
             return escape(cut(self.text, bounds.characters))
         return text_cell(self.places, self.column, self.text)
 
-    def _list(self, bounds: Bounds) -> Markup | None:
+    def _list(self, bounds: Bounds, make: MakeElement) -> Markup | None:
         is_list = bounds.elements and self.text.startswith("[")
         values = _values(self.text) if is_list else None
         texts = None if values is None else _texts(values[: bounds.elements])
         if values is None or texts is None:
             return None
-        return unfolding([self._element(text, bounds) for text in texts], len(values))
+        elements = [self._element(text, bounds, make) for text in texts]
+        return unfolding(elements, len(values))
 
-    def _element(self, text: str, bounds: Bounds) -> Markup:
+    def _element(self, text: str, bounds: Bounds, make: MakeElement) -> Markup:
         if len(text) > bounds.characters:
             return _value(cut(text, bounds.characters))
-        is_kept = self.is_ours and len(text) <= LONGEST_KEPT
-        make = _kept_element if is_kept else _element
+        if self.is_ours and len(text) <= LONGEST_KEPT:
+            make = _kept_element
         return make(self.places, self.column, text)
 
 
@@ -142,7 +153,7 @@ def render_cell(
         return None
     if isinstance(value, int):
         return None if column in NOT_COUNTED else number(value)
-    places = Places(datasette.urls.database(database))
+    places = _places(datasette)
     if isinstance(value, str):
         return Cell(places, column, value, is_ours=table is not None)
     if isinstance(value, Mapping):
@@ -150,6 +161,17 @@ def render_cell(
         key, label = str(value["value"]), str(value["label"])
         return Cell(places, column, key, "" if label == key else label, is_ours=True)
     return None
+
+
+_places_of: WeakKeyDictionary[Datasette, Places] = WeakKeyDictionary()
+
+
+def _places(datasette: Datasette) -> Places:
+    """Return where the pages are; once, since Datasette works it out anew for each cell."""
+    places = _places_of.get(datasette)
+    if places is None:
+        places = _places_of[datasette] = Places(datasette.urls.path(DATABASE))
+    return places
 
 
 def number(value: int) -> Markup:
@@ -262,7 +284,7 @@ def prepare_jinja2_environment(env: Any, datasette: Datasette) -> None:
     most = Bounds(MOST_ELEMENTS, datasette.setting("truncate_cells_html") or ROOM)
 
     def places() -> Places:
-        return Places(datasette.urls.path(DATABASE))
+        return _places(datasette)
 
     env.globals["places"] = places
     env.globals["array_columns"] = ARRAYS
@@ -287,6 +309,9 @@ def fitting(cells: Iterable[object], most: Bounds) -> Bounds:
     """Return how much of each cell can be shown for a page to have room for all."""
     texts = [cell for cell in cells if isinstance(cell, Cell)]
     bounds = most
+    if sum(len(cell.text) + len(cell.label) for cell in texts) * ELEMENT_ROOM < ROOM:
+        # However many elements they have.
+        return bounds
     while bounds > FEWEST and _room(texts, bounds) > ROOM:
         elements = bounds.elements // 2
         characters = max(FEWEST.characters, bounds.characters // 2)
@@ -342,12 +367,14 @@ def _rows(rows: Iterable[list[tuple[str, object]]], most: Bounds) -> Markup:
     listed = list(rows)
     bounds = fitting((value for row in listed for _, value in row), most)
     known: dict[object, Markup] = {}
+    # Many cells have the same elements; these are kept for this page alone.
+    make = cache(_element)
 
     def html(value: object) -> Markup:
         if not isinstance(value, Cell):
             return escape(value)
         if value not in known:
-            known[value] = value.html(bounds)
+            known[value] = value.html(bounds, make)
         return known[value]
 
     def cells(row: list[tuple[str, object]]) -> str:

@@ -1,9 +1,13 @@
 """Addresses of a site below a prefix, on a database of any kind."""
 
+import inspect
 import sqlite3
+import textwrap
 from collections.abc import Iterator
 from contextlib import closing
+from typing import Any
 
+import datasette.utils
 import httpx
 import pytest
 from datasette.app import Datasette
@@ -89,3 +93,25 @@ async def test_the_first_page_is_at_the_prefix_with_and_without_its_end(
 def test_what_a_page_is_found_by_has_no_prefix(site: Datasette) -> None:
     assert path_below_prefix(site, "/far/away/shop/sales") == "/shop/sales"
     assert path_below_prefix(site, "/shop/sales") == "/shop/sales"
+
+
+@pytest.mark.parametrize("text", ["/a b/c?d=1&d=2", "", "/Ü", "a\nb"])
+def test_an_address_does_what_datasettes_own_does(text: str) -> None:
+    # Datasette's own, whatever a site of this process has put in its place.
+    source = textwrap.dedent(inspect.getsource(datasette.utils.PrefixedUrlString))
+    namespace: dict[str, Any] = {}
+    exec(source, namespace)
+    theirs, ours = namespace["PrefixedUrlString"](text), PrefixedUrlString(text)
+    for name, arguments in (
+        *(("split", ("/",)), ("partition", ("?",)), ("rsplit", ("/", 1)), ("splitlines", ())),
+        *(("upper", ()), ("strip", ()), ("replace", ("/", "//")), ("join", (["a", "b"],))),
+        *(("encode", ()), ("startswith", ("/",)), ("find", ("c",)), ("isascii", ())),
+    ):
+        expected, found = (getattr(each, name)(*arguments) for each in (theirs, ours))
+        assert found == expected
+        assert type(found).__name__ == type(expected).__name__
+        if isinstance(expected, list | tuple):
+            assert [type(part).__name__ for part in found] == [
+                type(part).__name__ for part in expected
+            ]
+    assert type(ours + "x").__name__ == type(theirs + "x").__name__
