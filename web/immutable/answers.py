@@ -42,6 +42,7 @@ DEFAULT_MEGABYTES = 64
 _LARGEST_SHARE = 16
 _PAIR_BYTES = 64
 
+_OF_LENGTH = {b"content-length", b"transfer-encoding"}
 _OF_UNMODIFIED = {b"cache-control", b"etag", b"vary", b"access-control-allow-origin"}
 
 Address = tuple[str, bytes, bytes, bytes]
@@ -164,7 +165,13 @@ class _Recorder:
             self._headers = None
             self._body.clear()
         elif not message.get("more_body"):
-            self.answer = Answer(headers, bytes(self._body))
+            self.answer = Answer(_with_length(headers, len(self._body)), bytes(self._body))
+
+
+def _with_length(headers: Headers, length: int) -> Headers:
+    """The headers of a whole answer: without its length a server would send it in chunks."""
+    is_told = any(name.lower() in _OF_LENGTH for name, _ in headers)
+    return headers if is_told else [*headers, (b"content-length", b"%d" % length)]
 
 
 class _Reply:
