@@ -31,7 +31,16 @@ from datasette import __version__, hookimpl
 from datasette.app import Datasette
 from datasette.plugins import pm
 
-from web.immutable.asgi import App, Headers, Message, Receive, Scope, Send, header
+from web.immutable.asgi import (
+    App,
+    Headers,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    header,
+    headers_by_name,
+)
 from web.immutable.conditions import names, none_match_fails
 from web.immutable.encoding import ACCEPT, accepts_gzip
 from web.immutable.memory import Memory, bytes_of
@@ -42,6 +51,8 @@ DEFAULT_MEGABYTES = 64
 _LARGEST_SHARE = 16
 _PAIR_BYTES = 64
 
+_OF_LENGTH = {b"content-length", b"transfer-encoding"}
+_OF_SOMEBODY = {b"cookie", b"authorization"}
 _OF_UNMODIFIED = {b"cache-control", b"etag", b"vary", b"access-control-allow-origin"}
 
 Address = tuple[str, bytes, bytes, bytes]
@@ -77,7 +88,7 @@ def may_be_kept(datasette: Datasette, scope: Scope) -> bool:
     path = path_below_prefix(datasette, scope["path"])
     if path.startswith("/-/") and not path.startswith(STATIC):
         return False
-    if any(name.lower() in {b"cookie", b"authorization"} for name, _ in scope["headers"]):
+    if not _OF_SOMEBODY.isdisjoint([name.lower() for name, _ in scope["headers"]]):
         return False
     return not sql_of_visitor(datasette, scope)
 
@@ -164,7 +175,13 @@ class _Recorder:
             self._headers = None
             self._body.clear()
         elif not message.get("more_body"):
-            self.answer = Answer(headers, bytes(self._body))
+            self.answer = Answer(_with_length(headers, len(self._body)), bytes(self._body))
+
+
+def _with_length(headers: Headers, length: int) -> Headers:
+    """The headers of a whole answer: without its length a server would send it in chunks."""
+    is_told = any(name.lower() in _OF_LENGTH for name, _ in headers)
+    return headers if is_told else [*headers, (b"content-length", b"%d" % length)]
 
 
 class _Reply:
@@ -174,10 +191,10 @@ class _Reply:
         is_conditional: Whether who asks has anything.
     """
 
-    def __init__(self, scope: Scope, send: Send) -> None:
-        self._condition = header(scope["headers"], b"if-none-match")
-        self.is_conditional = bool(self._condition)
-        self._is_head = scope["method"] == "HEAD"
+    def __init__(self, send: Send, condition: bytes, *, is_head: bool) -> None:
+        self._condition = condition
+        self.is_conditional = bool(condition)
+        self._is_head = is_head
         self._send = send
         self._is_over = False
 
@@ -185,13 +202,17 @@ class _Reply:
         """Tell whether who asks has named the tag of an answer with these headers."""
         return names(self._condition, header(headers, b"etag"))
 
+    async def unmodified(self, headers: Headers) -> None:
+        """Give no more than the headers for caches of an answer that who asks has."""
+        headers = [pair for pair in headers if pair[0].lower() in _OF_UNMODIFIED]
+        await self.send({"type": "http.response.start", "status": 304, "headers": headers})
+        await self.send({"type": "http.response.body"})
+        self._is_over = True
+
     async def begin(self, headers: Headers) -> None:
         """Begin a good answer; it is over at once if who asks has it."""
-        if none_match_fails(self._condition, header(headers, b"etag")):
-            headers = [pair for pair in headers if pair[0].lower() in _OF_UNMODIFIED]
-            await self.send({"type": "http.response.start", "status": 304, "headers": headers})
-            await self.send({"type": "http.response.body"})
-            self._is_over = True
+        if self.is_conditional and none_match_fails(self._condition, header(headers, b"etag")):
+            await self.unmodified(headers)
         else:
             await self.send({"type": "http.response.start", "status": 200, "headers": headers})
 
@@ -222,10 +243,13 @@ def keep_answers(app: App, tags: Tags, capacity: int, is_askable: Callable[[Scop
         if not is_askable(scope):
             await app(scope, receive, send)
             return
-        address, reply = _address(scope), _Reply(scope, send)
-        key = address, accepts_gzip(header(scope["headers"], ACCEPT))
+        asked = headers_by_name(scope["headers"])
+        address = _address(scope, asked.get(b"host", b""))
+        key = address, accepts_gzip(asked.get(ACCEPT, b""))
+        condition = asked.get(b"if-none-match", b"")
+        reply = _Reply(send, condition, is_head=scope["method"] == "HEAD")
         if reply.is_conditional and reply.is_named(usual := tags.usual(address)):
-            await reply.begin(usual)
+            await reply.unmodified(usual)
         elif key in memory:
             await reply.whole(memory[key])
         else:
@@ -238,9 +262,8 @@ def keep_answers(app: App, tags: Tags, capacity: int, is_askable: Callable[[Scop
     return kept
 
 
-def _address(scope: Scope) -> Address:
+def _address(scope: Scope, host: bytes) -> Address:
     path = scope.get("raw_path") or scope["path"].encode()
-    host = header(scope["headers"], b"host")
     return scope.get("scheme", "http"), host, path, scope["query_string"]
 
 

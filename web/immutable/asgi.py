@@ -21,7 +21,16 @@ def header(headers: Iterable[tuple[bytes, bytes]], wanted: bytes) -> bytes:
         headers: Of a request or an answer.
         wanted: The header's name in lower case.
     """
-    return b", ".join(value for name, value in headers if name.lower() == wanted)
+    return b", ".join([value for name, value in headers if name.lower() == wanted])
+
+
+def headers_by_name(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Return what `header` does of all names there are, for who needs several."""
+    found: dict[bytes, bytes] = {}
+    for name, value in headers:
+        key = name.lower()
+        found[key] = found[key] + b", " + value if key in found else value
+    return found
 
 
 def cors_headers(datasette: Datasette) -> dict[str, str]:

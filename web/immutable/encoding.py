@@ -6,6 +6,7 @@ a cache would give a small answer, or one without a body, for another. So this p
 around that one, hands on a header that is either `gzip` or not there.
 """
 
+import functools
 from collections.abc import Callable
 
 from datasette import hookimpl
@@ -15,6 +16,8 @@ from web.immutable.asgi import App, Headers, Message, Receive, Scope, Send, head
 ACCEPT = b"accept-encoding"
 
 
+# Browsers send few different ones; no more are remembered, because a header can have 64 KB.
+@functools.lru_cache(maxsize=16)
 def accepts_gzip(accept: bytes) -> bool:
     """Tell whether a client wants gzip at least as much as no compression (RFC 9110, 12.5.3).
 

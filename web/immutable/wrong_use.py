@@ -17,6 +17,7 @@ It depends on Datasette raising `DatasetteError` without a status for wrong use,
 of Datasette being called `datasette`.
 """
 
+import functools
 import json
 import re
 import sys
@@ -96,6 +97,8 @@ def _refusal(datasette: Datasette, scope: Scope) -> Response | None:
     return None
 
 
+# No more of them: a header can have 64 KB.
+@functools.lru_cache(maxsize=16)
 def _is_host(host: bytes) -> bool:
     """Tell whether links can be made with a header `Host`."""
     try:

@@ -155,6 +155,28 @@ async def test_addresses_and_headers_count_as_much_as_bodies() -> None:
     assert app.asked == 300
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_what_is_kept_is_sent_with_its_length(method: str) -> None:
+    async with client(CountingApp(b"in parts")) as get:
+        first = await get.get("/")
+        again = await get.request(method, "/")
+        assert "content-length" not in first.headers
+        assert again.headers["content-length"] == str(len(first.content)) == "11"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("content_length", "4"), ("transfer_encoding", "chunked")]
+)
+async def test_a_length_is_told_once(name: str, value: str) -> None:
+    async with client(CountingApp(b"a", **{name: value})) as get:
+        for _ in range(2):
+            answer = await get.get("/")
+            told = [
+                answer.headers.get_list(each) for each in ("content-length", "transfer-encoding")
+            ]
+            assert sorted(told) == [[], [value]]
+
+
 async def test_an_answer_that_breaks_off_is_not_kept() -> None:
     asked = []
 

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import product
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 import pytest
 from datasette.app import Datasette
@@ -94,6 +96,26 @@ def test_conditions_are_sql_each_of_them(
     shop: Datasette, query_string: str, sql: list[str]
 ) -> None:
     assert sql_in(shop, query_string) == sql
+
+
+def spelled(name: str) -> Iterator[str]:
+    """A name with each choice of its letters percent-encoded, in hexadecimal of either case."""
+    for letters in product(*((each, f"%{ord(each):02x}", f"%{ord(each):02X}") for each in name)):
+        yield "".join(letters)
+
+
+BEFORE = ["", "a=1&", "a=1;", "a&&", "%26", "%", "%2", "%25", "+", "%20", "\xff", "%C3", "%E5%BFsq"]
+BEHIND = ["=1", "", "&b=2", "%3D1", "+=1", "%", "\xe4=1", "%00=1", "s=1", "=1&sql"]
+
+
+@pytest.mark.parametrize("name", ["sql", "SQL", "\u017fql", "sq", "_where", "_wher", "where"])
+def test_no_spelling_slips_through_before_it_is_parsed(shop: Datasette, name: str) -> None:
+    encoded = name.encode().decode("latin-1")
+    for before, spelling, behind in product(BEFORE, sorted(set(spelled(encoded))), BEHIND):
+        query_string = before + spelling + behind
+        pairs = parse_qsl(query_string, keep_blank_values=True)
+        expected = [value for wanted in ("sql", "_where") for key, value in pairs if key == wanted]
+        assert sql_in(shop, query_string) == expected, query_string
 
 
 @pytest.mark.parametrize("spelling", ["_where", "%5Fwher%65", "_w%68ere"])
