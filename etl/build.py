@@ -8,10 +8,12 @@ import tempfile
 from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 
 from etl.errors import FailedError, WrongUseError
-from etl.load import swap_in, write_database
+from etl.load import check_packages, swap_in, write_database
 from etl.lock import locked
 from etl.problems import Problem, limited
 from etl.reading import read_all
@@ -223,14 +225,14 @@ def _read(folder: Path, request: Request, workers: Workers, progress: Progress) 
 
 def _report(folder: Path, tell: Callable[[Problem], None]) -> Report:
     with staging(folder) as staged:
-        for problem in limited(
-            Problem(*row)
-            for row in staged.execute(
-                "SELECT file, line, kind, message FROM all_problems"
-                " JOIN files.files ON files.path = source ORDER BY source, line, kind, message"
-            )
-        ):
-            tell(problem)
+        rows = staged.execute(
+            "SELECT file, line, kind, message FROM all_problems"
+            " JOIN files.files ON files.path = source ORDER BY source, line, kind, message"
+        )
+        for _, of_file in groupby((Problem(*row) for row in rows), attrgetter("source")):
+            for problem in limited(of_file):
+                tell(problem)
+        check_packages(staged)
         pages, size = staged.execute(
             "SELECT count(*), coalesce(sum(bytes), 0) FROM staged_sources"
         ).fetchone()

@@ -113,6 +113,7 @@ def check_command(quiet: bool, **request: Any) -> None:
 @_PATHS
 @_RELEASES
 @_PACKAGES
+@_JOBS
 @_QUIET
 def verify_command(database: Path, quiet: bool, **request: Any) -> None:
     """Prove that the database holds every fact of the pages and nothing else."""

@@ -18,6 +18,7 @@ from etl.schema import (
     PACKAGES,
     SPECS,
     STACKS,
+    Table,
     create_indexes,
     create_tables,
 )
@@ -71,7 +72,7 @@ def _fill(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
     _fill_stacks(connection)
     _fill_targets(connection)
-    _check_sizes(connection)
+    _check_size(connection, STACKS, "stacks", MAX_ROW // 4)
 
 
 _FILL = (
@@ -152,21 +153,30 @@ def _fill_targets(connection: sqlite3.Connection) -> None:
     )
 
 
-def _check_sizes(connection: sqlite3.Connection) -> None:
-    """Make sure that the site can show every row that grows with the number of sources.
+def check_packages(staged: sqlite3.Connection) -> None:
+    """Make sure that the site can show every package, and so its specs.
 
     The arrays of a spec are among those of its package, and its variants are bounded on its page.
+
+    Args:
+        staged: a connection to the staging folder.
+
+    Raises:
+        FailedError: it cannot.
     """
-    for table, most in ((PACKAGES, MAX_ROW // 4), (STACKS, MAX_ROW // 4)):
-        size = " + ".join(f"length(CAST({column} AS BLOB))" for column in table.column_names)
-        row = connection.execute(
-            f"SELECT name, {size} FROM {table.name} WHERE {size} > {most} LIMIT 1"
-        ).fetchone()
-        if row:
-            raise FailedError(
-                f"{table.name} {row[0]}: a row of {row[1]:,} bytes, and at most {most:,} can be"
-                " shown; leave releases out: name the others with --release"
-            )
+    _check_size(staged, PACKAGES, "staged_packages", MAX_ROW // 4)
+
+
+def _check_size(connection: sqlite3.Connection, table: Table, rows: str, most: int) -> None:
+    size = " + ".join(f"length(CAST({column} AS BLOB))" for column in table.column_names)
+    row = connection.execute(
+        f"SELECT name, {size} FROM {rows} WHERE {size} > {most} ORDER BY name LIMIT 1"
+    ).fetchone()
+    if row:
+        raise FailedError(
+            f"{table.name} {row[0]}: a row of {row[1]:,} bytes, and at most {most:,} can be shown;"
+            " leave releases out: name the others with --release"
+        )
 
 
 def swap_in(new: Path, database: Path) -> None:

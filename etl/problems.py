@@ -17,6 +17,8 @@ Severity = Literal["error", "warning"]
 MOST_OF_A_KIND = 20
 """So many problems of one kind in one file are told one by one; of more, how many there are."""
 
+_LONGEST_VALUE = 500
+
 MOST_NAMES = 20
 """So many names are listed in a message."""
 
@@ -313,7 +315,8 @@ def tarball(spec: str, address: str) -> str:
 
 def more_of_a_kind(count: int) -> str:
     """Wording of any kind for those of it that are not told one by one."""
-    return f"and {count:,} more of this kind"
+    # It sorts behind what it adds to.
+    return f"… and {count:,} more of this kind"
 
 
 def limited(problems: Iterable[Problem]) -> Iterator[Problem]:
@@ -352,9 +355,14 @@ def conflict(spec: str, column: str, kept: object, newest: str, other: object) -
         other: this page's value.
     """
     return (
-        f"hash {spec}: {column} is {as_json(other)} here and {as_json(kept)} in {newest}, "
+        f"hash {spec}: {column} is {_shortened(other)} here and {_shortened(kept)} in {newest}, "
         "which is newer and counts"
     )
+
+
+def _shortened(value: object) -> str:
+    text = as_json(value)
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
 
 
 def repeated_value(spec: str, key: str, value: str) -> str:

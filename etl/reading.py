@@ -1,6 +1,7 @@
 """Which process reads which package: sources → merge → staging.
 
-Every page is opened once, together with the other pages of the package that its folders name.
+Every page in upstream's layout is opened once, together with the other pages of the package that
+its folders name; what was read when it was listed is not opened again.
 Then the packages are read again, and no others, of which
 
 - a page turned up in the folders of another package or release, or
@@ -22,14 +23,16 @@ from etl.order import release_key
 from etl.problems import Problem
 from etl.records import Source
 from etl.sources.choice import Choice
-from etl.sources.content import Content, page_of
+from etl.sources.content import Content
 from etl.sources.listing import FILE_COLUMNS, ListedFile
+from etl.sources.pages import page_of
 from etl.sources.pages.grammar import Page
 from etl.sources.pages.review import review, review_path
+from etl.spelling import as_json
 from etl.staging import Shard, own_shard, staging, take_back, take_misplaced
 from etl.workers import Workers
 
-FILES_IN_TASK = 256
+FILES_IN_TASK = 128
 """Files in a task: many enough to be worth handing over, few enough to share fairly."""
 
 # A page without names will be refused; its own path keeps it apart from all packages.
@@ -78,9 +81,7 @@ def _tasks(
 ) -> Iterator[Task]:
     groups: list[tuple[str, tuple[ListedFile, ...]]] = []
     size = 0
-    for group, files in _groups(folder):
-        if only and group not in only:
-            continue
+    for group, files in _groups(folder, only):
         groups.append((group, files))
         size += len(files)
         if size >= FILES_IN_TASK:
@@ -89,9 +90,14 @@ def _tasks(
     yield Task(folder, tuple(groups), choice, refused)
 
 
-def _groups(folder: Path) -> Iterator[tuple[str, tuple[ListedFile, ...]]]:
+def _groups(folder: Path, only: Collection[str]) -> Iterator[tuple[str, tuple[ListedFile, ...]]]:
+    """The files of each package, or only of some packages."""
     with closing(sqlite3.connect(folder / "files.db")) as files:
-        rows = files.execute(f"SELECT {_GROUP}, {FILE_COLUMNS} FROM files ORDER BY 1, path")
+        chosen = "WHERE package IN (SELECT value FROM json_each(?)) OR ? = '[]'"
+        rows = files.execute(
+            f"SELECT {_GROUP}, {FILE_COLUMNS} FROM files {chosen} ORDER BY 1, path",
+            [as_json(sorted(only))] * 2,
+        )
         for group, members in groupby(rows, key=itemgetter(0)):
             listed = [ListedFile(*row[1:]) for row in members]
             listed.sort(key=lambda file: release_key(file.release or ""), reverse=True)
@@ -102,21 +108,21 @@ def _read_groups(task: Task) -> int:
     with own_shard(task.folder) as shard:
         for group, files in task.groups:
             with shard.group(group):
-                _GroupReader(shard, task.choice, task.refused).read(group, files)
+                _GroupReader(shard, task).read(group, files)
     return sum(len(files) for _, files in task.groups)
 
 
 class _GroupReader:
     """Reads the pages of one package into a shard."""
 
-    def __init__(self, shard: Shard, choice: Choice, refused: Mapping[str, str]) -> None:
+    def __init__(self, shard: Shard, task: Task) -> None:
         self._shard = shard
-        self._choice = choice
-        self._refused = refused
+        self._folder = task.folder
+        self._choice = task.choice
+        self._refused = task.refused
         self._problems: list[Problem] = []
         self._sources: list[tuple[object, ...]] = []
         self._unknown: list[tuple[str, str, str, int]] = []
-        self._misplaced: list[tuple[object, ...]] = []
 
     def read(self, group: str, files: Sequence[ListedFile]) -> None:
         merged = merge(group, self._accepted(files))
@@ -129,7 +135,6 @@ class _GroupReader:
                     self._shard.insert(table.name, getattr(rows, table.name))
         self._shard.insert("sources", self._sources)
         self._shard.insert("unknown_keys", self._unknown)
-        self._shard.insert("misplaced", self._misplaced)
         self._shard.insert(
             "problems",
             [
@@ -142,17 +147,17 @@ class _GroupReader:
         """The pages that add facts, in the order given, one for each release."""
         first: dict[str, tuple[ListedFile, str]] = {}
         for file in files:
-            content = _read(file)
+            content = self._read(file)
             try:
                 page = page_of(content)
             except RefusedError as error:
                 self._refuse(file, content, error.refusals)
                 continue
-            if not self._choice.includes(page.release, page.package):
+            if not file.is_chosen(self._choice, page):
                 continue
             if not file.is_placed and (file.release, file.package) != (page.release, page.package):
                 row = (file.real, page.release, page.package, content.data, content.sha256)
-                self._misplaced.append(row)
+                self._shard.insert("misplaced", [row])
                 continue
             other, sha256 = first.get(page.release, (file, content.sha256))
             if file.path in self._refused:
@@ -171,6 +176,12 @@ class _GroupReader:
                 elif file.in_layout:
                     self._problems.extend(review_path(file.path, page))
 
+    def _read(self, file: ListedFile) -> Content:
+        content = file.read(self._folder)
+        if file.sha256 not in (None, content.sha256):
+            raise ChangedError(f"{file.file} changed while it was read; run the command again")
+        return content
+
     def _refuse(
         self,
         file: ListedFile,
@@ -178,8 +189,8 @@ class _GroupReader:
         reasons: Iterable[Refusal],
         page: Page | None = None,
     ) -> None:
-        by = file.names_to_choose_by(page)
-        if self._choice.includes(*by):
+        if file.is_chosen(self._choice, page):
+            by = file.names_to_choose_by(page)
             self._problems.extend(Problem(file.path, *reason) for reason in reasons)
             row = (file.path, None, None, None, len(content.data), content.sha256, *by)
             self._sources.append(row)
@@ -194,13 +205,6 @@ class _GroupReader:
         self._unknown.extend((*key, file.path, n) for key, n in page.unknown.items())
 
 
-def _read(file: ListedFile) -> Content:
-    content = file.read()
-    if file.sha256 not in (None, content.sha256):
-        raise ChangedError(f"{file.file} changed while it was read; run the command again")
-    return content
-
-
 def _place(folder: Path) -> set[str]:
     """Give pages in the folders of others to their own packages; these are returned."""
     packages = set()
@@ -208,8 +212,8 @@ def _place(folder: Path) -> set[str]:
         for release, package, content, sha256, real in take_misplaced(folder):
             packages.add(package)
             files.execute(
-                "UPDATE files SET is_placed = 1, release = ?, package = ?, content = ?,"
-                " sha256 = ? WHERE real = ?",
+                "UPDATE files SET is_placed = 1, is_kept = 1, release = ?, package = ?,"
+                " content = ?, sha256 = ? WHERE real = ?",
                 [release, package, content, sha256, real],
             )
     return packages
@@ -298,7 +302,10 @@ def _has_twin(staged: sqlite3.Connection, path: str, refused: Collection[str]) -
     twins = staged.execute(
         "SELECT twin.path FROM files.files AS page JOIN files.files AS twin"
         " ON twin.release = page.release AND twin.package = page.package"
-        " WHERE page.path = ? AND twin.path <> page.path",
+        " WHERE page.path = ? AND twin.path <> page.path"
+        # Its copies are refused with it.
+        " AND twin.path NOT IN (SELECT copy.path FROM staged_sources AS own"
+        " JOIN staged_sources AS copy USING (release, package, sha256) WHERE own.path = page.path)",
         [path],
     )
     return any(twin not in refused for (twin,) in twins)

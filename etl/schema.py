@@ -89,7 +89,7 @@ class Table:
 
 PACKAGES = Table(
     "packages",
-    "One row for each package that has a binary in any release.",
+    "One row for each package that has a page in any release.",
     (
         Column("name", "Name of the package in Spack."),
         Column("num_specs", "How many specs (DAG hashes) of it there are.", "INTEGER"),
@@ -99,7 +99,7 @@ PACKAGES = Table(
         Column("platforms", "JSON array: the platforms its specs were built for."),
         Column("targets", "JSON array: the CPU targets its specs were built for."),
         Column("stacks", "JSON array: the CI stacks that hold a spec of it."),
-        Column("releases", "JSON array: the releases that hold a spec of it, newest first."),
+        Column("releases", "JSON array: the releases that have a page of it, newest first."),
     ),
     key=("name",),
     search=Search("name", "trigram"),

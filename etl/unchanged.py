@@ -1,10 +1,11 @@
 """Whether a build would give the database that is there: by the hashes of its sources.
 
-Only then, and for nothing else, are pages opened before they are read.
+Pages are opened for it, and once more if they are then read.
 """
 
 import hashlib
 import sqlite3
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from functools import lru_cache
@@ -14,6 +15,7 @@ from typing import NamedTuple
 
 from etl.schema import APPLICATION_ID
 from etl.sources.choice import Choice
+from etl.sources.content import Content
 from etl.sources.listing import FILE_COLUMNS, ListedFile, names_in
 from etl.workers import Workers
 
@@ -38,7 +40,8 @@ def tool_fingerprint() -> int:
     digest = hashlib.sha256()
     for module in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(module.read_bytes())
-    for part in (version("archspec"), version("sqlite-utils"), sqlite3.sqlite_version):
+    libraries = map(version, ("archspec", "msgspec", "PyYAML", "sqlite-utils"))
+    for part in (*libraries, sys.version, sqlite3.sqlite_version):
         digest.update(part.encode())
     return int.from_bytes(digest.digest()[:4], "big") >> 1
 
@@ -57,7 +60,7 @@ def is_unchanged(
     """
     if not database.exists() or read_ids(database) != (APPLICATION_ID, tool_fingerprint()):
         return False
-    # A damaged database is replaced.
+    # One whose list of sources is damaged is replaced; whether the rest is right, verify tells.
     with (
         suppress(sqlite3.DatabaseError),
         closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as old,
@@ -77,8 +80,17 @@ def is_unchanged(
             "SELECT (SELECT count(*) FROM found) = (SELECT count(*) FROM sources)"
         ).fetchone()
         # Every path is there once on both sides.
-        return bool(same_number)
+        return bool(same_number) and _has_all(old, choice)
     return False
+
+
+def _has_all(old: sqlite3.Connection, choice: Choice) -> bool:
+    """Whether all that was asked for is there; if not, a reading tells what is missing."""
+    return all(
+        old.execute(f"SELECT 1 FROM sources WHERE {column} = ? LIMIT 1", [name]).fetchone()
+        for column, names in (("release", choice.releases), ("package", choice.packages))
+        for name in names
+    )
 
 
 _OTHERS = """
@@ -90,6 +102,7 @@ AND (found.bytes, found.sha256) IS NOT (sources.bytes, sources.sha256) LIMIT 1
 class _Task(NamedTuple):
     """Files to open, as rows of `files`."""
 
+    folder: Path
     files: Sequence[tuple[object, ...]]
     choice: Choice
 
@@ -98,18 +111,18 @@ def _tasks(folder: Path, choice: Choice) -> Iterator[_Task]:
     with closing(sqlite3.connect(folder / "files.db")) as files:
         rows = files.execute(f"SELECT {FILE_COLUMNS} FROM files")
         while part := rows.fetchmany(_FILES_IN_TASK):
-            yield _Task(part, choice)
+            yield _Task(folder, part, choice)
 
 
 def _hash_files(task: _Task) -> list[_Row]:
-    rows = (_hashed(ListedFile(*row), task.choice) for row in task.files)  # type: ignore[arg-type]
+    files = (ListedFile(*row) for row in task.files)  # type: ignore[arg-type]
+    rows = (_hashed(file, file.read(task.folder), task.choice) for file in files)
     return [row for row in rows if row]
 
 
-def _hashed(file: ListedFile, choice: Choice) -> _Row | None:
-    content = file.read()
+def _hashed(file: ListedFile, content: Content, choice: Choice) -> _Row | None:
     if choice != Choice():
         names = None if file.is_placed else names_in(content, file.names_to_choose_by())
-        if not choice.includes(*(names or file.names_to_choose_by())):
+        if not (choice.includes(*names) if names else file.is_chosen(choice)):
             return None
     return file.path, len(content.data), content.sha256

@@ -1,9 +1,9 @@
 """Prove that a database holds every fact of the pages and nothing else.
 
-The pages are read by the general reader alone, which the build takes only for what is out of the
-ordinary; what they say is then worked out anew, spec by spec, and compared with every row of every
+What the pages say is read by the general reader alone, which the build takes only for what is out
+of the ordinary. It is then worked out anew, spec by spec, and compared with every row of every
 table. The facts wait in a private database on disk, where SQLite sorts them by hash, so memory
-follows neither the pages' number nor their size.
+follows the largest page and not their number.
 """
 
 import json
@@ -21,16 +21,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from etl import mirrors, problems, schema
-from etl.build import MAX_JOBS, Progress, Request, temporary_folder
-from etl.errors import FailedError, RefusedError
-from etl.order import Release, newest_first, parse_release, releases_newest_first
+from etl.build import Progress, Request, temporary_folder
+from etl.errors import FailedError, RefusedError, WrongUseError
+from etl.order import newest_first, parse_release, releases_newest_first
 from etl.problems import KINDS
 from etl.records import Spec
 from etl.schema import Table
 from etl.sources.choice import Choice
-from etl.sources.content import page_of
+from etl.sources.content import Content
 from etl.sources.listing import FILE_COLUMNS, ListedFile, list_files
-from etl.sources.pages import general
+from etl.sources.pages import general, page_of
 from etl.sources.pages.review import review
 from etl.spelling import as_json, spec_text, split_compiler, variant_values
 from etl.targets import all_targets
@@ -40,6 +40,9 @@ from etl.workers import Workers
 Row = tuple[Any, ...]
 
 _FILES_IN_TASK = 64
+_BYTES_IN_TASK = 4 * 1024 * 1024
+"""What is read is handed over whole; as many bytes of pages, and one page more, at a time."""
+
 _STATISTICS = ("sqlite_stat1", "sqlite_stat4")
 
 _FACTS = """
@@ -72,9 +75,9 @@ def verify(
         says. Nothing at all if the database is proved right.
 
     Raises:
-        FailedError: the database is not readable, not of this tool or lacks a table or column.
-        WrongUseError: a path is missing or holds no pages, or nothing of a release or package
-            that was asked for.
+        FailedError: the database is damaged, or lacks a table or column.
+        WrongUseError: there is no such database of this tool; a path is missing or holds no pages,
+            or nothing of a release or package that was asked for.
     """
     try:
         with closing(_open(database)) as db:
@@ -99,10 +102,10 @@ def _open(database: Path) -> sqlite3.Connection:
     # The system's reason why not says more than SQLite's.
     try:
         if not stat.S_ISREG(database.stat().st_mode):
-            raise FailedError(f"{database}: not a file; name the database to verify")
+            raise WrongUseError(f"{database}: not a file; name the database to verify")
         database.open("rb").close()
     except OSError as error:
-        raise FailedError(f"{database}: {error.strerror}") from None
+        raise WrongUseError(f"{database}: {error.strerror}") from None
     db = sqlite3.connect("", uri=True, isolation_level=None)
     try:
         db.execute("PRAGMA journal_mode = OFF")
@@ -120,7 +123,7 @@ def _open(database: Path) -> sqlite3.Connection:
 
 def _require_ours(db: sqlite3.Connection, database: Path) -> None:
     if db.execute("PRAGMA built.application_id").fetchone()[0] != schema.APPLICATION_ID:
-        raise FailedError(f"{database}: not a database that this tool made")
+        raise WrongUseError(f"{database}: not a database that this tool made")
     for table in schema.TABLES:
         found = {name for _, name, *_ in db.execute(f"PRAGMA built.table_info({table.name})")}
         if missing := [name for name in table.column_names if name not in found]:
@@ -155,6 +158,11 @@ def _definitions(db: sqlite3.Connection, name: str) -> dict[str, str]:
 def _check_file(db: sqlite3.Connection) -> Iterator[str]:
     if db.execute("PRAGMA built.user_version").fetchone()[0] != tool_fingerprint():
         yield "user_version: another version of this tool made the database, or of a library of it"
+    # Nothing else is in the file: no page that is free, none of another kind of journal.
+    for name, right in (("freelist_count", 0), ("auto_vacuum", 0), ("journal_mode", "delete")):
+        (found,) = db.execute(f"PRAGMA built.{name}").fetchone()
+        if found != right:
+            yield f"{name}: expected {right}, database has {found}"
     for (found,) in db.execute("PRAGMA built.integrity_check"):
         if found != "ok":
             yield f"integrity: {found}"
@@ -216,13 +224,17 @@ def _compare(table: Table, expected: Collection[Row], found: Iterable[Row]) -> I
     for row in in_database:
         right = missing.pop(row[:width], None)
         if right is None:
-            yield f"{_named(table, row)}: in the database, but no page says so"
+            yield _added(table, row)
             continue
         for column, said, has in zip(table.column_names, right, row, strict=True):
             if said != has:
                 yield f"{_named(table, row)}, {column}: pages say {said!r}, database says {has!r}"
     for _, row in sorted(missing.items(), key=itemgetter(0)):
         yield f"{_named(table, row)}: missing in the database; pages say {_shown(row)}"
+
+
+def _added(table: Table, row: Row) -> str:
+    return f"{_named(table, row)}: in the database, but no page says so"
 
 
 def _named(table: Table, row: Row) -> str:
@@ -238,6 +250,7 @@ def _shown(values: Row) -> str:
 class _Task(NamedTuple):
     """Files to read, as rows of `files`."""
 
+    folder: Path
     files: Sequence[Row]
     choice: Choice
 
@@ -254,7 +267,7 @@ class _Reading(NamedTuple):
 def _read_pages(db: sqlite3.Connection, request: Request, progress: Progress) -> None:
     with (
         temporary_folder() as folder,
-        Workers(min(os.cpu_count() or 1, MAX_JOBS)) as workers,
+        Workers(request.jobs) as workers,
     ):
         done = 0
         for count in list_files(folder, request.paths, request.choice, workers):
@@ -272,26 +285,41 @@ def _read_pages(db: sqlite3.Connection, request: Request, progress: Progress) ->
 def _tasks(folder: Path, choice: Choice) -> Iterator[_Task]:
     with closing(sqlite3.connect(folder / "files.db")) as files:
         rows = files.execute(f"SELECT {FILE_COLUMNS} FROM files ORDER BY path")
-        while part := rows.fetchmany(_FILES_IN_TASK):
-            yield _Task(part, choice)
+        part: list[Row] = []
+        size = 0
+        for row in rows:
+            part.append(row)
+            size += _size(row[0])
+            if len(part) == _FILES_IN_TASK or size > _BYTES_IN_TASK:
+                yield _Task(folder, part, choice)
+                part, size = [], 0
+        yield _Task(folder, part, choice)
+
+
+def _size(real: bytes) -> int:
+    try:
+        return Path(os.fsdecode(real)).stat().st_size
+    except OSError:
+        # It is told when it is read.
+        return 0
 
 
 def _read_files(task: _Task) -> tuple[int, list[_Reading]]:
-    readings = (_reading(ListedFile(*row), task.choice) for row in task.files)
+    files = (ListedFile(*row) for row in task.files)
+    readings = (_reading(file, file.read(task.folder), task.choice) for file in files)
     return len(task.files), [reading for reading in readings if reading]
 
 
-def _reading(file: ListedFile, choice: Choice) -> _Reading | None:
-    content = file.read()
+def _reading(file: ListedFile, content: Content, choice: Choice) -> _Reading | None:
     facts = (len(content.data), content.sha256)
     try:
         page = page_of(content, general.read_page)
     except RefusedError as error:
         names = file.names_to_choose_by()
-        if not choice.includes(*names):
+        if not file.is_chosen(choice):
             return None
         return _Reading((file.path, *names, None, *facts, 0, 1), remarks=error.refusals)
-    if not choice.includes(page.release, page.package):
+    if not file.is_chosen(choice, page):
         return None
     return _Reading(
         (file.path, page.release, page.package, len(page.specs), *facts, page.specs_line, 0),
@@ -440,7 +468,8 @@ def _check_specs(db: sqlite3.Connection, totals: "_Totals") -> Iterator[str]:
             yield from _compare(table, expected, db.execute(query, [spec]))
     for table in tables:
         nowhere = f"WHERE {table.key[0]} NOT IN (SELECT hash FROM spec)"
-        yield from _compare(table, [], db.execute(_select(table, nowhere)))
+        for row in db.execute(_select(table, nowhere)):
+            yield _added(table, row)
 
 
 def _merge(db: sqlite3.Connection, listings: Sequence[_Listing]) -> _Listing:
@@ -560,8 +589,8 @@ class _Totals:
             releases[package].append(release)
         yield schema.PACKAGES, [self._package(*one) for one in releases.items()]
         yield schema.STACKS, [self._stack(name) for name in self._specs["stacks"]]
-        early = _tarballs_in_releases(db)
-        yield schema.RELEASES, [self._release(name, early[name]) for name in self.positions]
+        tarballs = _tarballs(db)
+        yield schema.RELEASES, [self._release(name, tarballs[name]) for name in self.positions]
         yield schema.VARIANTS, [(*variant, specs) for variant, specs in self._variants.items()]
         yield from _target_rows(self._specs["targets"])
 
@@ -585,7 +614,9 @@ class _Totals:
         return name, len(self._stack_packages[name]), self._specs["stacks"][name], releases
 
     def _release(self, name: str, tarballs: tuple[int, int]) -> Row:
-        release = parse_release(name) or Release(name, "version", None)
+        release = parse_release(name)
+        if release is None:
+            raise AssertionError(f"a page of release {name!r} was accepted")
         return (
             name,
             release.kind,
@@ -597,7 +628,7 @@ class _Totals:
         )
 
 
-def _tarballs_in_releases(db: sqlite3.Connection) -> Mapping[str, tuple[int, int]]:
+def _tarballs(db: sqlite3.Connection) -> Mapping[str, tuple[int, int]]:
     """For each release, how many tarballs are in each of the two places of its mirror."""
     found: dict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
     for release, tarball in db.execute(

@@ -13,11 +13,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from etl.errors import Refusal, RefusedError, WrongUseError
 from etl.sources.choice import Choice
-from etl.sources.content import Content, no_content, page_of, read_content
+from etl.sources.content import Content, no_content, read_content
 from etl.sources.find import (
     PAGE_NAME,
     Folder,
@@ -28,16 +28,15 @@ from etl.sources.find import (
     share_out,
     walk,
 )
+from etl.sources.pages import grammar, page_of
 from etl.sources.pages.grammar import Page
 from etl.workers import Workers
 
 TASKS_OF_FOLDER = 128
 """Into so many tasks at most a folder is shared out: the processes are to end at one time."""
 
-# The first lines of an ordinary page; any other page is parsed whole for its names.
-_HEAD = re.compile(
-    rb'---\ntitle: "([\w.+-]+)"\nlayout: cache\ncategories: \[package, ([\w.+-]+)\]\n', re.ASCII
-)
+# Any other page than one that begins so is parsed whole for its names.
+_HEAD = re.compile(grammar.ORDINARY_HEAD, re.ASCII)
 
 Item = TypeVar("Item")
 _Row = tuple[object, ...]
@@ -54,7 +53,7 @@ class ListedFile(NamedTuple):
         is_placed: whether `release` and `package` are what the page says, not its folders.
         release: the release it is of; None if it says none.
         package: the package it is of; None if it says none.
-        content: what was read of it; None of a file that was not read yet.
+        is_kept: whether what was read of it is kept, in the column `content` of its row.
         unread_kind: of the refusal, if it cannot be read.
         unread_message: of the refusal, if it cannot be read.
         sha256: of the content; None of a file that was not read yet.
@@ -67,19 +66,36 @@ class ListedFile(NamedTuple):
     is_placed: bool
     release: str | None
     package: str | None
-    content: bytes | None = None
+    is_kept: bool = False
     unread_kind: str | None = None
     unread_message: str | None = None
     sha256: str | None = None
 
-    def read(self) -> Content:
-        """What is in it: what was read when it was listed, or else what is read now."""
-        if self.content is None:
-            return read_content(self.real)
+    def read(self, folder: Path) -> Content:
+        """What is in it: what was read when it was listed, or else what is read now.
+
+        Args:
+            folder: the staging folder.
+        """
+        if not self.is_kept:
+            return read_content(self.real, grammar.MAX_BYTES)
         refusal = None
         if self.unread_kind:
             refusal = Refusal(0, self.unread_kind, self.unread_message or "")
-        return Content(self.content, self.sha256 or "", refusal)
+        with closing(sqlite3.connect(folder / "files.db")) as files:
+            kept = "SELECT content FROM files WHERE real = ?"
+            (data,) = files.execute(kept, [self.real]).fetchone()
+        return Content(data, self.sha256 or "", refusal)
+
+    def is_chosen(self, choice: Choice, page: Page | None = None) -> bool:
+        """Whether it is one of those to read; a link of which nothing is known is one of all.
+
+        Args:
+            choice: which are to be read.
+            page: what was read of it, if it could be read.
+        """
+        is_anything = self.unread_kind is not None and not self.in_layout
+        return is_anything or choice.includes(*self.names_to_choose_by(page))
 
     def names_to_choose_by(self, page: Page | None = None) -> tuple[str, str]:
         """Release and package: as the page says; without readable names it counts by its folders.
@@ -91,12 +107,15 @@ class ListedFile(NamedTuple):
             return page.release, page.package
         if self.is_placed and self.release and self.package:
             return self.release, self.package
-        release, package = self.path.split("/")[:2] if self.in_layout else ("", "")
+        is_placed = self.in_layout or self.unread_kind
+        release, package = (*self.path.split("/"), "", "")[:2] if is_placed else ("", "")
         return release, package
 
 
 FILE_COLUMNS = ", ".join(ListedFile._fields)
-"""What to select from `files` for a `ListedFile`."""
+"""What to select from `files` for a `ListedFile`; contents are left where they are."""
+
+_INSERT = f"INSERT OR IGNORE INTO files VALUES ({', '.join('?' * (len(ListedFile._fields) + 1))})"
 
 
 def names_in(content: Content, folders: tuple[str, str] | None) -> tuple[str, str] | None:
@@ -136,12 +155,11 @@ def list_files(
     """
     with closing(sqlite3.connect(folder / "files.db")) as files, files:
         files.execute("PRAGMA synchronous = OFF")
-        files.execute(f"CREATE TABLE files ({FILE_COLUMNS}, PRIMARY KEY (real))")
-        insert = f"INSERT OR IGNORE INTO files VALUES ({_marks(len(ListedFile._fields))})"
+        files.execute(f"CREATE TABLE files ({FILE_COLUMNS}, content, PRIMARY KEY (real))")
         for path in paths:
             number = 0
             for rows in _found(named(path), workers):
-                files.executemany(insert, rows)
+                files.executemany(_INSERT, ((*row, b"") for row in rows))
                 number += len(rows)
                 yield len(rows)
             if not number:
@@ -149,7 +167,9 @@ def list_files(
                     f"{path}: no pages here; expected <release>/<package>/{PAGE_NAME} below it"
                 )
         files.execute("CREATE INDEX by_path ON files (path)")
-        _read_others(files, choice, workers)
+        while _read_others(files, choice, workers):
+            # What was read can have the path of a page that was not.
+            pass
         while _number_same_paths(files):
             # A number can give a file the path of another one that is really called so.
             pass
@@ -199,26 +219,26 @@ def _listed(found: Found) -> ListedFile:
     return ListedFile(real, file, path, layout is not None, False, release, package)
 
 
-def _read_others(files: sqlite3.Connection, choice: Choice, workers: Workers) -> None:
-    """Read the files whose folders do not tell what they are of; keep those that are wanted."""
+def _read_others(files: sqlite3.Connection, choice: Choice, workers: Workers) -> bool:
+    """Read the files whose folders do not tell what they are of; keep those that are wanted.
+
+    Returns:
+        Whether there were any.
+    """
     others = files.execute(
-        f"SELECT {FILE_COLUMNS} FROM files WHERE content IS NULL AND (NOT in_layout OR path IN"
+        f"SELECT {FILE_COLUMNS} FROM files WHERE NOT is_kept AND (NOT in_layout OR path IN"
         " (SELECT path FROM files GROUP BY path HAVING count(*) > 1))"
     ).fetchall()
     for rows in workers.run(_place_all, _parts(others)):
-        wanted = [
-            row
-            for row in rows
-            if choice.includes(*ListedFile(*row).names_to_choose_by())  # type: ignore[arg-type]
-        ]
-        files.executemany("DELETE FROM files WHERE real = ?", [row[:1] for row in rows])
-        marks = _marks(len(ListedFile._fields))
-        files.executemany(f"INSERT INTO files VALUES ({marks})", wanted)
+        wanted = [(*file, data) for file, data in rows if ListedFile(*file).is_chosen(choice)]
+        files.executemany("DELETE FROM files WHERE real = ?", [file[:1] for file, _ in rows])
+        files.executemany(_INSERT, wanted)
+    return bool(others)
 
 
-def _place_all(rows: Sequence[_Row]) -> list[_Row]:
-    files = [ListedFile(*row) for row in rows]  # type: ignore[arg-type]
-    return [tuple(_placed(file, file.read())) for file in files]
+def _place_all(rows: Sequence[Any]) -> list[tuple[Any, bytes]]:
+    read = ((ListedFile(*row), read_content(row[0], grammar.MAX_BYTES)) for row in rows)
+    return [(tuple(_placed(file, content)), content.data) for file, content in read]
 
 
 def _placed(file: ListedFile, content: Content) -> ListedFile:
@@ -233,7 +253,7 @@ def _placed(file: ListedFile, content: Content) -> ListedFile:
         is_placed=True,
         release=release,
         package=package,
-        content=content.data,
+        is_kept=True,
         unread_kind=content.refusal.kind if content.refusal else None,
         unread_message=content.refusal.message if content.refusal else None,
         sha256=content.sha256,
@@ -244,11 +264,15 @@ def _number_same_paths(files: sqlite3.Connection) -> bool:
     """Give every file a path of its own.
 
     Copies with one path are one page. Different contents with one path are numbered in the order
-    of their SHA-256, which depends on neither the folders nor the order of the arguments.
+    of their SHA-256, or of why they cannot be read, which depends on neither the folders nor the
+    order of the arguments.
     """
     same_path = files.execute(
-        "SELECT rowid, path, row_number() OVER (PARTITION BY path, sha256 ORDER BY rowid),"
-        " dense_rank() OVER (PARTITION BY path ORDER BY sha256) FROM files"
+        "SELECT rowid, path,"
+        " row_number() OVER (PARTITION BY path, sha256, unread_kind, unread_message"
+        " ORDER BY rowid),"
+        " dense_rank() OVER (PARTITION BY path ORDER BY sha256, unread_kind, unread_message)"
+        " FROM files"
         " WHERE path IN (SELECT path FROM files GROUP BY path HAVING count(*) > 1)"
     ).fetchall()
     files.executemany(
@@ -259,7 +283,3 @@ def _number_same_paths(files: sqlite3.Connection) -> bool:
         [(number, rowid) for rowid, _, copy, number in same_path if copy == 1 and number > 1],
     )
     return bool(same_path)
-
-
-def _marks(count: int) -> str:
-    return ", ".join("?" * count)

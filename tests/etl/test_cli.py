@@ -234,7 +234,34 @@ def test_what_cannot_be_verified(run: Run, database: str, message: str) -> None:
     Path("empty").mkdir()
     os.mkfifo("pipe")
     result = run("verify", database, REAL, "--quiet")
-    assert (result.exit_code, result.output) == (1, f"Error: {message}\n")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.endswith(f"\n\nError: {message}\n")
+
+
+def test_a_name_that_is_not_there_is_told_although_nothing_changed(run: Run) -> None:
+    assert run("build", "a.db", REAL, "-r", "develop").exit_code == 0
+    result = run("build", "a.db", REAL, "-r", "develop", "-r", "nope")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.endswith("Error: no page of release nope in these paths\n")
+
+
+def test_what_the_site_could_not_show_is_told_by_check_too(run: Run, tmp_path: Path) -> None:
+    letters = "abcdefghijklmnopqrstuvwxyz234567"
+    for number, release in enumerate(("develop", "v0.20.0", "v0.19.0", "v0.18.0")):
+        specs = [
+            spec(f"{letters[number]}{one}{other}", versions=[f"{number}{one}{other}" + "0" * 200])
+            for one in letters[:10]
+            for other in letters[:11]
+        ]
+        write_specs(tmp_path / "pages", release, "many", *specs)
+    for command in (["check"], ["build", "--skip-bad", "a.db"]):
+        result = run(*command, str(tmp_path / "pages"), "--quiet")
+        assert result.exit_code == 1
+        assert result.stderr == (
+            "Error: packages many: a row of 90,754 bytes, and at most 62,500 can be shown; leave"
+            " releases out: name the others with --release\n"
+        )
+    assert run("build", "a.db", str(tmp_path / "pages"), "-r", "develop").exit_code == 0
 
 
 def test_verify_says_what_differs_and_not_too_much_of_it(run: Run) -> None:

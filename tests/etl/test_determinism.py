@@ -3,9 +3,11 @@
 import hashlib
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -161,3 +163,24 @@ def test_what_stood_there_before(pages: Path, expected: str, build: Build, tmp_p
     assert build([pages]) == expected
     assert invoke(tmp_path / "a.db", [pages]).endswith("nothing changed\n")
     assert hashlib.sha256((tmp_path / "a.db").read_bytes()).hexdigest() == expected
+
+
+def test_files_that_cannot_be_read_are_no_copies_of_each_other(tmp_path: Path) -> None:
+    for name, size in (("one", 33 * 1024 * 1024), ("two", 0)):
+        file = write(tmp_path / name, "develop", "x", "")
+        os.truncate(file, size)
+    built = []
+    for order in (("one", "two"), ("two", "one")):
+        paths = [str(tmp_path / name) for name in order]
+        database = tmp_path / f"{order[0]}.db"
+        result = CliRunner().invoke(main, ["build", "--skip-bad", str(database), *paths])
+        assert result.exit_code == 0, result.output
+        assert CliRunner().invoke(main, ["verify", str(database), *paths[::-1]]).exit_code == 0
+        built.append(database.read_bytes())
+    assert built[0] == built[1]
+    with closing(sqlite3.connect(database)) as connection:
+        found = connection.execute("SELECT source, kind FROM problems").fetchall()
+    assert found == [
+        ("develop/x/specs.md", "empty"),
+        ("develop/x/specs.md (2)", "too-large"),
+    ]

@@ -181,11 +181,11 @@ LARGE: dict[str, tuple[Callable[[], str], str]] = {
         lambda: with_specs(
             {"variants": [f"{n}!{k}" for k in range(10_000)]} for n in range(30)
         ),
-        "6: and 299,980 more of this kind [variant]",
+        "6: … and 299,980 more of this kind [variant]",
     ),
     "many stacks": (
         lambda: with_specs({"stacks": [f"{n}/{k}" for k in range(99)]} for n in range(2_000)),
-        "6: and 197,980 more of this kind [name]",
+        "6: … and 197,980 more of this kind [name]",
     ),
     "many lines": (lambda: "ab\n" * (ALL // 3), "1: found 'ab', expected --- as the first line [front-matter]"),
     "many lines, never closed": (

@@ -197,3 +197,14 @@ def test_the_row_of_the_package() -> None:
 def test_a_package_without_specs_keeps_its_release() -> None:
     rows = merged(("develop", []))
     assert rows.packages == [("zlib", 0, *["[]"] * 6, json.dumps(["develop"]))]
+
+
+def test_values_that_disagree_are_told_in_few_words() -> None:
+    variants = [f"x{number}=1" for number in range(500)]
+    rows = merged(
+        ("develop", [spec("a", variants=variants)]), ("v0.23.1", [spec("a", variants=["+b"])])
+    )
+    (found,) = rows.problems
+    assert found.message.startswith(f'hash {A}: variants is ["+b"] here and ["x0=1","x1=1",')
+    assert found.message.endswith("… in develop, which is newer and counts")
+    assert len(found.message) < 700

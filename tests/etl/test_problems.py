@@ -15,7 +15,7 @@ def test_the_first_twenty_of_a_source_and_kind_are_told_and_how_many_more() -> N
         *(f"a:6 meta number {number}" for number in range(20)),
         "b:6 meta one",
         "a:5 size other",
-        "a:6 meta and 1,000 more of this kind",
+        "a:6 meta … and 1,000 more of this kind",
     ]
 
 

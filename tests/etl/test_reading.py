@@ -41,8 +41,8 @@ def build(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Built]:
         result = CliRunner().invoke(main, ["build", *arguments])
         assert result.exit_code == 0, result.output
         counted = Counter(opened)
-        monkeypatch.setattr("etl.verify.MAX_JOBS", 1)
-        assert CliRunner().invoke(main, ["verify", "--quiet", "a.db", "pages"]).output == ""
+        again = ["verify", "--jobs", "1", "--quiet", "a.db", "pages"]
+        assert CliRunner().invoke(main, again).output == ""
         return counted
 
     return build
@@ -276,3 +276,19 @@ def test_how_the_work_is_shared_out_does_not_matter(
         ]
         expected.append((dag_hash("q"), "a", '["develop"]'))
         assert rows.fetchall() == sorted(expected)
+
+
+def test_copies_with_a_hash_of_another_package_are_refused_at_once(
+    build: Built, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path("pages")
+    write_specs(folder, "develop", "aa", spec("one"))
+    for number in range(20):
+        write(folder, "v0.20.0", f"p{number}", page("bb", "v0.20.0", [spec("one")]))
+    read: list[int] = []
+    read_page = etl.reading.page_of
+    monkeypatch.setattr("etl.reading.page_of", lambda content: read.append(1) or read_page(content))
+    build()
+    # Once as they come, once with their own package, and once more because they are refused.
+    assert len(read) == 1 + 3 * 20
+    assert len(errors()) == 20

@@ -23,12 +23,6 @@ Tamper = Callable[..., Path]
 OTHERS = [table for table in TABLES if table is not PROBLEMS]
 
 
-@pytest.fixture(autouse=True)
-def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Others take longer to start than these few pages to read."""
-    monkeypatch.setattr("etl.verify.MAX_JOBS", 1)
-
-
 def write_odd(folder: Path) -> Path:
     """Pages that are merged, disagree, are odd in every way that is a warning, or are refused."""
     write_specs(
@@ -591,6 +585,31 @@ def test_a_damaged_index_is_found(odd_pages: Path, odd_database: Path, tmp_path:
     assert all(line.startswith("integrity: ") for line in found)
 
 
+@pytest.mark.parametrize(
+    ("statements", "expected"),
+    [
+        (
+            [
+                "CREATE TABLE more (x)",
+                "INSERT INTO more VALUES (zeroblob(20000))",
+                "DROP TABLE more",
+            ],
+            "freelist_count: expected 0, database has 3",
+        ),
+        (
+            ["PRAGMA journal_mode = WAL"],
+            "journal_mode: expected delete, database has wal",
+        ),
+    ],
+)
+def test_what_is_in_the_file_beside_the_tables_is_found(
+    odd_pages: Path, tamper: Tamper, statements: list[str], expected: str
+) -> None:
+    for statement in statements:
+        database = tamper(statement)
+    assert expected in differences(database, odd_pages)
+
+
 def not_ours(file: Path) -> None:
     with closing(sqlite3.connect(file)) as connection:
         connection.execute("CREATE TABLE packages (name)")
@@ -612,7 +631,8 @@ def test_a_file_that_is_not_our_database(
 ) -> None:
     file = tmp_path / "a #1?.db"
     make(file)
-    with pytest.raises(FailedError, match="^" + re.escape(f"{file}: {message}") + "$"):
+    kind = FailedError if message == "file is not a database" else WrongUseError
+    with pytest.raises(kind, match="^" + re.escape(f"{file}: {message}") + "$"):
         differences(file, REAL)
 
 

@@ -20,8 +20,7 @@ from etl.sources.pages.grammar import Meta, Page
 from etl.spelling import Stacks, Variants, spell_compiler, spell_stacks, spell_variants
 
 _FRONT = re.compile(
-    rb'---\ntitle: "([\w.+-]+)"\nlayout: cache\ncategories: \[package, ([\w.+-]+)\]\n'
-    rb"meta: ({[^\n]*})\nspec_details: (\[[^\n]*\])\n---\n?",
+    grammar.ORDINARY_HEAD + rb"meta: ({[^\n]*})\nspec_details: (\[[^\n]*\])\n---\n?",
     re.ASCII,
 )
 _META_LINE, _SPECS_LINE = 5, 6
@@ -154,15 +153,15 @@ def _specs(data: memoryview, quotes_there: int) -> tuple[Spec, ...]:
     # One after the other goes as its spec comes, so that not all of both are there at one time.
     while raws:
         raw = raws.pop()
-        version, version_quotes = _version(bytes(raw.versions))
+        version = _version(bytes(raw.versions))
         listed = bytes(raw.variants)
         is_short = len(listed) <= _LONGEST_CACHED
         variants, variants_quotes = (_variants if is_short else _long_variants)(listed)
         listed = bytes(raw.stacks)
         is_short = len(listed) <= _LONGEST_CACHED
         stacks, stacks_quotes = (_stacks if is_short else _long_stacks)(listed)
-        # Nine keys and five texts; then a size and a tarball that are texts.
-        quotes += 28 + version_quotes + variants_quotes + stacks_quotes
+        # Nine keys, five texts and a version; then a size and a tarball that are texts.
+        quotes += 30 + variants_quotes + stacks_quotes
         size: int | None = None
         if raw.size == "-":
             quotes += 2
@@ -205,11 +204,11 @@ def _good_hashes(hashes: list[str]) -> bool:
 
 
 @lru_cache(maxsize=512)
-def _version(data: bytes) -> tuple[str, int]:
+def _version(data: bytes) -> str:
     versions = _decode_texts(data)
     if len(versions) != 1 or not versions[0] or len(versions[0]) > grammar.MAX_NAME:
         raise _NotOrdinaryError
-    return versions[0], 2
+    return versions[0]
 
 
 def _long_variants(data: bytes) -> tuple[Variants, int]:

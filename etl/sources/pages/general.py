@@ -24,6 +24,7 @@ from etl.errors import Refusal, RefusedError
 from etl.order import parse_release
 from etl.problems import MOST_OF_A_KIND, more_of_a_kind
 from etl.records import Facts, Spec
+from etl.sources.content import too_large
 from etl.sources.pages import grammar
 from etl.sources.pages.grammar import Meta, Page
 from etl.spelling import Stacks, Variants, spell_compiler, spell_stacks, spell_variants
@@ -58,18 +59,13 @@ def read_page(data: bytes) -> Page:
     return _validate(top, data[behind:].decode())
 
 
-def too_large(size: int) -> Refusal:
-    """Why a page of this many bytes is refused."""
-    return Refusal(0, "too-large", f"{size:,} bytes, expected at most {grammar.MAX_BYTES:,}")
-
-
 def _refuse(line: int, kind: str, message: str) -> NoReturn:
     raise RefusedError(Refusal(line, kind, message))
 
 
 def _check_encoding(data: bytes) -> None:
     if len(data) > grammar.MAX_BYTES:
-        raise RefusedError(too_large(len(data)))
+        raise RefusedError(too_large(len(data), grammar.MAX_BYTES))
     if not data.strip():
         _refuse(0, "empty", "the page is empty, expected front matter between two --- lines")
     if not data.isascii():
@@ -444,8 +440,8 @@ class _Faults:
     def extend(self, others: "_Faults") -> None:
         """Take over the faults that were collected by another."""
         for fault, where in others._first.items():
-            self.add(*fault, where)
-            self._again[fault] += others._again[fault]
+            for _ in range(1 + others._again[fault]):
+                self.add(*fault, where)
         for kind, (line, count) in others._untold.items():
             self._untold[kind] = line, self._untold.get(kind, (0, 0))[1] + count
 

@@ -32,7 +32,7 @@ MAX_RECORD = 250_000
 """Most bytes of one object of `spec_details`; real ones have some hundreds."""
 
 MAX_SPECS = 200_000
-"""Most specs of a page; a page of the largest size has no room for more."""
+"""Most specs of a page; real ones have some thousands."""
 
 MAX_SCALAR = 500
 """Longest number or date in YAML, which has spellings that take hours to work out."""
@@ -73,6 +73,9 @@ SPEC_REQUIRED = (
     *("versions", "variants", "stacks", "size"),
 )
 SPEC_KEYS = frozenset({*SPEC_REQUIRED, "tarball"})
+
+ORDINARY_HEAD = rb'---\ntitle: "([\w.+-]+)"\nlayout: cache\ncategories: \[package, ([\w.+-]+)\]\n'
+"""Pattern of how pages that upstream wrote begin: package and release."""
 
 HASH = re.compile(r"[a-z2-7]{32}", re.ASCII)
 VARIANT = re.compile(r"(\+\+?|~~?)[\w.-]+|[\w.-]+:?==?.*", re.ASCII)

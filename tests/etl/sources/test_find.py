@@ -139,6 +139,17 @@ def test_no_link_leads_out_of_the_folder_that_was_named(
 
 
 @pytest.mark.usefixtures("secrets")
+@pytest.mark.parametrize("link", ["pages/v0.18", "pages/develop/other"])
+def test_a_link_that_leads_out_is_told_whatever_was_chosen(run: Run, link: str) -> None:
+    Path("pages/inside").unlink()
+    Path(link).symlink_to(Path("elsewhere").resolve())
+    told = f"{link}: {TOLD} [unreadable]"
+    for options in ([], ["-r", "develop"], ["-p", "zlib"]):
+        status, said = run("check", *options, "pages")
+        assert (status, said.splitlines()[0]) == (1, told)
+
+
+@pytest.mark.usefixtures("secrets")
 def test_what_a_link_leads_to_can_be_named(run: Run) -> None:
     Path("pages/inside").unlink()
     Path("pages/v0.18").symlink_to("../elsewhere/v0.18")

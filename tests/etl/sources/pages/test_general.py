@@ -471,7 +471,7 @@ def test_of_many_faults_of_a_kind_the_first_are_told_and_how_many_more() -> None
     ]
     assert found[20:] == [
         Refusal(6, "name", f"{A}stacks: a value 'a/b' holds a slash (and 2 more specs)"),
-        Refusal(6, "variant", "and 80 more of this kind"),
+        Refusal(6, "variant", "… and 80 more of this kind"),
     ]
 
 
@@ -490,5 +490,5 @@ def test_faults_of_the_front_matter_and_of_specs_are_limited_together() -> None:
     text = page("zlib", "develop", [spec("a")]).replace(json.dumps([spec("a")]), json.dumps(specs))
     found = refusals(text.replace('"zlib"', "a/b"))
     assert found[0] == Refusal(2, "name", "title 'a/b' holds a slash")
-    assert found[-1] == Refusal(6, "name", "and 7 more of this kind")
+    assert found[-1] == Refusal(6, "name", "… and 7 more of this kind")
     assert len(found) == 21

@@ -69,7 +69,7 @@ def test_of_many_odd_values_the_first_are_told_and_how_many_more() -> None:
         for name in names[:20]
     ]
     assert found[20] == Problem(
-        "develop/zlib/specs.md", 6, "repeated-value", "and 16 more of this kind"
+        "develop/zlib/specs.md", 6, "repeated-value", "… and 16 more of this kind"
     )
 
 
