@@ -210,7 +210,7 @@ def _listed(found: Found) -> ListedFile:
     layout = layout_path(found.real)
     path = as_text(layout or found.real.rsplit("/", 1)[-1])
     if found.leads_out is not None:
-        message = f"a link that leads out of {as_text(found.leads_out)}; name what it leads to"
+        message = "a link that leads out of the folder that was named; name what it leads to"
         if layout is None:
             path = as_text(os.path.relpath(found.file, found.leads_out))
         unread = ListedFile(real, file, path, layout is not None, False, None, None)

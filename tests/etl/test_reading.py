@@ -262,7 +262,8 @@ def test_how_the_work_is_shared_out_does_not_matter(
         str(tmp_path / "a.db"),
         str(pages),
     ]
-    assert CliRunner().invoke(main, arguments).exit_code == 0
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.output
     with closing(sqlite3.connect(tmp_path / "a.db")) as connection:
         rows = connection.execute("SELECT hash, package, releases FROM specs ORDER BY hash")
         expected = [(dag_hash("a"), "a", '["develop","v0.1"]'), (dag_hash("ab"), "a", '["v0.1"]')]

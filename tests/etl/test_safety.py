@@ -702,7 +702,9 @@ def test_links_in_folders_that_are_shared_out(run: Run) -> None:
     Path("pages/develop/p7/out").symlink_to("../../../elsewhere/v0.23.1")
     Path("pages/develop/p8/out").symlink_to("../../../elsewhere/v0.23.1/xz")
     Path("pages/develop/p30/up").symlink_to("../..")
-    told = "a link that leads out of pages; name what it leads to [unreadable]\n"
+    told = (
+        "a link that leads out of the folder that was named; name what it leads to [unreadable]\n"
+    )
     assert run("build", "a.db", "pages", "--jobs", "2") == (
         1,
         f"pages/develop/p7/out: {told}pages/develop/p8/out: {told}"

@@ -9,8 +9,11 @@ from typing import Any
 
 UPLOADING = ("builds submit", "deploy .", "deploy --prod", "builds:create")
 
+# The path of Python can have a space, which the first line of a script cannot.
 SCRIPT = """\
-#!{python} -IS
+#!/bin/sh
+'''exec' "{python}" -IS "$0" "$@"
+' '''
 import json, os, shutil, sys
 from pathlib import Path
 

@@ -13,12 +13,13 @@ A proxy that takes the prefix away must not serve a database of the same name: n
 the prefix `/mydb/` from the database `/mydb/`.
 """
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 from datasette import hookimpl
 from datasette.app import Datasette
-from datasette.utils import PrefixedUrlString
+from datasette.utils import PrefixedUrlString, StartupError
 from datasette.utils import path_with_format as plain_path_with_format
 from datasette.utils.asgi import Request
 from datasette.views import base, database
@@ -35,9 +36,15 @@ def startup(datasette: Datasette) -> None:
     """Let Datasette know that a request's path has the prefix, in this whole process.
 
     Where there is none a path stays a plain text, which is faster.
+
+    Raises:
+        StartupError: there cannot be such a prefix.
     """
     PrefixedUrlString.__getattribute__ = _attribute
-    if datasette.setting("base_url") == "/":
+    prefix = datasette.setting("base_url")
+    if not re.fullmatch(r"/(?:[\w.~-]+/)*", prefix):
+        raise StartupError(f"base_url is {prefix!r}; it begins and ends with a slash: /prefix/")
+    if prefix == "/":
         return
     Request.path = property(lambda request: PrefixedUrlString(_plain_path(request)))
     for views in (base, database):

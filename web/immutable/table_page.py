@@ -115,7 +115,8 @@ def ordered_by(sql: str, table: str, sort: Sort, then_by: Sequence[str]) -> str:
         f"order by {sort.sql}"
     ):
         return sql
-    return ", ".join([ordered, *map(escape_sqlite, then_by)]) + sql[len(ordered) :]
+    others = [escape_sqlite(column) for column in then_by if column != sort.column]
+    return ", ".join([ordered, *others]) + sql[len(ordered) :]
 
 
 def after_row(sql: str, table: str, sort: Sort, key: Sequence[str]) -> str:

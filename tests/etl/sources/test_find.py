@@ -15,7 +15,7 @@ from etl.sources.find import Folder, Found, layout_path, named, walk
 from tests.pages import REAL, spec, write_specs
 
 Run = Callable[..., tuple[int, str]]
-TOLD = "a link that leads out of pages; name what it leads to"
+TOLD = "a link that leads out of the folder that was named; name what it leads to"
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ import datasette.utils
 import httpx
 import pytest
 from datasette.app import Datasette
-from datasette.utils import PrefixedUrlString
+from datasette.utils import PrefixedUrlString, StartupError
 
 from tests.web.conftest import ROOT, opened
-from web.immutable.prefix import path_below_prefix
+from web.immutable.prefix import path_below_prefix, startup
 
 
 @pytest.fixture(scope="module")
@@ -115,3 +115,10 @@ def test_an_address_does_what_datasettes_own_does(text: str) -> None:
                 type(part).__name__ for part in expected
             ]
     assert type(ours + "x").__name__ == type(theirs + "x").__name__
+
+
+@pytest.mark.parametrize("prefix", ["/shop", "shop/", "shop", "https://x.org/shop/", "/a b/"])
+async def test_what_is_no_prefix_is_refused_at_the_start(prefix: str) -> None:
+    site = Datasette([], settings={"base_url": prefix})
+    with pytest.raises(StartupError, match="it begins and ends with a slash: /prefix/"):
+        startup(site)
