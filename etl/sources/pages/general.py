@@ -136,12 +136,13 @@ def _parse(data: bytes, start: int, end: int) -> _Top:
     short: list[str] = []
     size = 0
     for number, line in enumerate(_lines(data, start, end), start=2):
-        one_line = _ONE_LINE.fullmatch(line)
+        value = _without_space_behind(line)
+        one_line = _ONE_LINE.fullmatch(value)
         key = one_line[1].decode() if one_line else ""
         if one_line and key not in cut:
             column = one_line.start(2)
             try:
-                cut[key] = _parse_json(key, line[column:], number)
+                cut[key] = _parse_json(key, value[column:], number)
                 # A text instead of the value: YAML then refuses lines that would continue it.
                 short.append(f'{key}: "{_STAND_IN}"')
                 continue
@@ -168,16 +169,20 @@ def _parse(data: bytes, start: int, end: int) -> _Top:
 
 
 def _lines(data: bytes, start: int, end: int) -> Iterator[memoryview]:
-    """The lines of the front matter without white space at their ends, none of them copied."""
+    """The lines of the front matter, none of them copied."""
     view = memoryview(data)
     while start <= end:
         stop = data.find(b"\n", start, end)
         stop = end if stop < 0 else stop
-        last = stop
-        while last > start and data[last - 1] in b" \t\r":
-            last -= 1
-        yield view[start:last]
+        yield view[start:stop]
         start = stop + 1
+
+
+def _without_space_behind(line: memoryview) -> memoryview:
+    last = len(line)
+    while last and line[last - 1] in b" \t\r":
+        last -= 1
+    return line[:last]
 
 
 def _parse_json(key: str, text: memoryview, line: int) -> Any:

@@ -492,3 +492,14 @@ def test_faults_of_the_front_matter_and_of_specs_are_limited_together() -> None:
     assert found[0] == Refusal(2, "name", "title 'a/b' holds a slash")
     assert found[-1] == Refusal(6, "name", "… and 7 more of this kind")
     assert len(found) == 21
+
+
+def test_yaml_is_read_as_it_stands() -> None:
+    text = with_spec()
+    tab = text.replace("layout: cache", "layout: cache\n\t")
+    assert refused(tab) == (
+        4,
+        "yaml",
+        "the front matter is not valid YAML at column 1: found a tab character that violates indentation",
+    )
+    assert accepted(text.replace("}]\n", "}] \t \n"))
