@@ -18,7 +18,7 @@ from weakref import WeakKeyDictionary
 from datasette import Response, hookimpl
 from datasette.app import Datasette
 from datasette.database import Database
-from datasette.utils import tilde_decode, tilde_encode
+from datasette.utils import tilde_decode
 from datasette.utils.asgi import AsgiFileDownload, Request
 from datasette.views.base import DatasetteError
 from datasette.views.database import DatabaseDownload
@@ -181,16 +181,17 @@ class FilePart:
 
 
 @hookimpl(trylast=True)  # type: ignore[untyped-decorator]
-def asgi_wrapper(datasette: Datasette) -> Callable[[App], App]:
-    """Keep compression, which stands inside of this, from such files."""
-    names = (f"/{tilde_encode(each.route)}.db" for each in datasette.databases.values())
-    endings = tuple(name.encode() for name in names)
+def asgi_wrapper() -> Callable[[App], App]:
+    """Keep compression, which stands inside of this, from such files.
+
+    Datasette finds a database by many spellings of its name, but only before these letters.
+    """
 
     def wrap(app: App) -> App:
         async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] == "http":
                 path = (scope.get("raw_path") or scope["path"].encode()).partition(b"?")[0]
-                if path.endswith(endings):
+                if path.endswith(b".db"):
                     scope = without_encoding(scope)
             await app(scope, receive, send)
 

@@ -20,6 +20,17 @@ def content(shelf: Path) -> bytes:
     return shelf.read_bytes()
 
 
+@pytest.mark.parametrize("address", ["/shel~66.db", "/~73helf.db", "/%73helf.db"])
+async def test_another_spelling_of_the_name_is_no_way_to_a_broken_answer(
+    shelf: Path, content: bytes, address: str
+) -> None:
+    with open_shelf(shelf) as datasette:
+        sent = await ask(datasette, address, accept_encoding="gzip")
+    assert sent.is_complete
+    assert "content-encoding" not in sent.headers
+    assert (sent.status, b"".join(sent.bodies) == content) in {(200, True), (404, False)}
+
+
 async def download(shelf: Path, **headers: str) -> Sent:
     with open_shelf(shelf) as datasette:
         return await ask(datasette, "/shelf.db", **headers)
