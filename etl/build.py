@@ -93,8 +93,8 @@ def check(request: Request, tell: Callable[[Problem], None], progress: Progress)
     """
     with temporary_folder() as folder:
         with Workers(request.jobs) as workers:
-            _list(folder, request, workers, progress)
-            _read(folder, request, workers, progress)
+            total = find_pages(folder, request, workers, progress)
+            _read(folder, request, workers, progress, total)
         return _report(folder, tell)
 
 
@@ -130,11 +130,11 @@ def build(
     _check_ours(database)
     with failures(str(database)), _build_folder(database) as folder:
         with Workers(request.jobs) as workers:
-            _list(folder, request, workers, progress)
+            total = find_pages(folder, request, workers, progress)
             choice = request.choice
             if not force and is_unchanged(database, folder, choice, workers, skip_bad=skip_bad):
                 return None
-            _read(folder, request, workers, progress)
+            _read(folder, request, workers, progress, total)
         report = _report(folder, tell)
         if report.refused and not skip_bad:
             return report
@@ -207,16 +207,25 @@ def _build_folder(database: Path) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _list(folder: Path, request: Request, workers: Workers, progress: Progress) -> None:
+def find_pages(folder: Path, request: Request, workers: Workers, progress: Progress) -> int:
+    """Write the list of what there is to read into the staging folder.
+
+    Returns:
+        How many pages are to be read: one that was found by several ways counts once.
+
+    Raises:
+        WrongUseError: a path is missing or holds no pages.
+    """
     done = 0
     for count in list_files(folder, request.paths, request.choice, workers):
         done += count
         progress("Finding pages", done, 0)
-
-
-def _read(folder: Path, request: Request, workers: Workers, progress: Progress) -> None:
     with closing(sqlite3.connect(folder / "files.db")) as files:
         (total,) = files.execute("SELECT count(*) FROM files").fetchone()
+    return int(total)
+
+
+def _read(folder: Path, request: Request, workers: Workers, progress: Progress, total: int) -> None:
     done = 0
     for count in read_all(folder, request.choice, workers):
         done += count

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from etl import mirrors, problems, schema
-from etl.build import Progress, Request, temporary_folder
+from etl.build import Progress, Request, find_pages, temporary_folder
 from etl.errors import FailedError, RefusedError, WrongUseError
 from etl.order import newest_first, parse_release, releases_newest_first
 from etl.problems import KINDS
@@ -29,7 +29,7 @@ from etl.records import Spec
 from etl.schema import Table
 from etl.sources.choice import Choice
 from etl.sources.content import Content
-from etl.sources.listing import FILE_COLUMNS, ListedFile, list_files
+from etl.sources.listing import FILE_COLUMNS, ListedFile
 from etl.sources.pages import general, page_of
 from etl.sources.pages.review import review
 from etl.spelling import as_json, spec_text, split_compiler, variant_values
@@ -269,11 +269,7 @@ def _read_pages(db: sqlite3.Connection, request: Request, progress: Progress) ->
         temporary_folder() as folder,
         Workers(request.jobs) as workers,
     ):
-        done = 0
-        for count in list_files(folder, request.paths, request.choice, workers):
-            done += count
-            progress("Finding pages", done, 0)
-        total, done = done, 0
+        total, done = find_pages(folder, request, workers, progress), 0
         for read, readings in workers.run(_read_files, _tasks(folder, request.choice)):
             _keep(db, readings)
             done += read

@@ -431,22 +431,22 @@ class _Faults:
         self._told: Counter[str] = Counter()
         self._untold: dict[str, tuple[int, int]] = {}
 
-    def add(self, line: int, kind: str, text: str, where: str) -> None:
+    def add(self, line: int, kind: str, text: str, where: str, times: int = 1) -> None:
         fault = (line, kind, text)
         if fault in self._first:
-            self._again[fault] += 1
+            self._again[fault] += times
         elif self._told[kind] < MOST_OF_A_KIND:
             self._told[kind] += 1
             self._first[fault] = where
+            self._again[fault] = times - 1
         else:
             first_line, count = self._untold.get(kind, (line, 0))
-            self._untold[kind] = first_line, count + 1
+            self._untold[kind] = first_line, count + times
 
     def extend(self, others: "_Faults") -> None:
         """Take over the faults that were collected by another."""
         for fault, where in others._first.items():
-            for _ in range(1 + others._again[fault]):
-                self.add(*fault, where)
+            self.add(*fault, where, times=1 + others._again[fault])
         for kind, (line, count) in others._untold.items():
             self._untold[kind] = line, self._untold.get(kind, (0, 0))[1] + count
 
