@@ -171,16 +171,24 @@ def temporary_folder() -> Iterator[Path]:
         yield Path(name)
 
 
+def check_at_rest(database: Path) -> None:
+    """See that no program has left changes beside a database.
+
+    SQLite would play them back into the database, or into a new one of its name.
+
+    Raises:
+        WrongUseError: there are some.
+    """
+    for suffix in ("-journal", "-wal"):
+        if (rest := Path(f"{database}{suffix}")).exists():
+            raise WrongUseError(f"{rest}: another program is changing the database; close it first")
+
+
 def _check_ours(database: Path) -> None:
     with failures(str(database)):
         if not database.parent.is_dir():
             raise WrongUseError(f"{database}: the folder {database.parent} does not exist")
-        # SQLite would play them back, into a new database too.
-        for suffix in ("-journal", "-wal"):
-            if (rest := Path(f"{database}{suffix}")).exists():
-                raise WrongUseError(
-                    f"{rest}: another program is changing the database; close it first"
-                )
+        check_at_rest(database)
         if not database.exists():
             return
         if not database.is_file():

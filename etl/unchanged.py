@@ -34,6 +34,19 @@ def read_ids(database: Path) -> tuple[int, int]:
     return int.from_bytes(header[68:72], "big"), int.from_bytes(header[60:64], "big")
 
 
+def is_wal(database: Path) -> bool:
+    """Whether another program gave the file a write-ahead log (byte 18 of SQLite's file format)."""
+    with database.open("rb") as file:
+        return file.read(19)[18:] == b"\2"
+
+
+def read_only_uri(database: Path) -> str:
+    """What SQLite opens a database at rest by, and leaves nothing beside it."""
+    # Of one with a write-ahead log it would leave an empty log, for the next build to stumble on.
+    mode = "immutable=1" if is_wal(database) else "mode=ro"
+    return f"{database.absolute().as_uri()}?{mode}"
+
+
 @lru_cache(maxsize=1)
 def tool_fingerprint() -> int:
     """31 bits that differ when the tool, or a library that decides what it writes, does."""
@@ -63,7 +76,7 @@ def is_unchanged(
     # One whose list of sources is damaged is replaced; whether the rest is right, verify tells.
     with (
         suppress(sqlite3.DatabaseError),
-        closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as old,
+        closing(sqlite3.connect(read_only_uri(database), uri=True)) as old,
     ):
         # Left out last time; without --skip-bad it must be reported now. What could not be read
         # is looked at again: the reason may be another one.

@@ -627,6 +627,15 @@ def test_what_another_program_left_of_a_database_that_is_gone(run: Run) -> None:
         rest.unlink()
 
 
+def test_a_database_that_was_given_a_write_ahead_log(run: Run) -> None:
+    built_here(Path("a.db"), REAL)
+    query("PRAGMA journal_mode = WAL")
+    # An empty log that the first left would make the second think that it is in use.
+    for _ in range(2):
+        assert run("build", "a.db", str(REAL)) == (0, "")
+    assert not Path("a.db-wal").exists()
+
+
 @pytest.mark.parametrize("size", [100, 5000, 100_000, 800_000])
 def test_a_database_that_was_cut_is_replaced(run: Run, size: int) -> None:
     whole = built_here(Path("a.db"), REAL)

@@ -610,6 +610,30 @@ def test_what_is_in_the_file_beside_the_tables_is_found(
     assert expected in differences(database, odd_pages)
 
 
+def test_a_database_with_a_write_ahead_log_is_left_as_it_is(
+    odd_pages: Path, tamper: Tamper, tmp_path: Path
+) -> None:
+    database = tamper("PRAGMA journal_mode = WAL")
+    assert differences(database, odd_pages) == ["journal_mode: expected delete, database has wal"]
+    # An empty log beside it would make the next build think that it is in use.
+    assert [entry.name for entry in tmp_path.iterdir()] == [database.name]
+
+
+@pytest.mark.parametrize("suffix", ["-journal", "-wal"])
+def test_a_database_that_another_program_is_changing(
+    odd_pages: Path, odd_database: Path, tmp_path: Path, suffix: str
+) -> None:
+    database, link = tmp_path / "a.db", tmp_path / "link.db"
+    shutil.copy(odd_database, database)
+    link.symlink_to(database)
+    rest = tmp_path / f"a.db{suffix}"
+    rest.write_text("changes")
+    message = f"{rest}: another program is changing the database; close it first"
+    for name in (database, link):
+        with pytest.raises(WrongUseError, match="^" + re.escape(message) + "$"):
+            differences(name, odd_pages)
+
+
 def not_ours(file: Path) -> None:
     with closing(sqlite3.connect(file)) as connection:
         connection.execute("CREATE TABLE packages (name)")
