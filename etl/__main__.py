@@ -22,7 +22,9 @@ def main() -> None:
 
 
 def _end(_number: int, _frame: FrameType | None) -> None:
-    # As an exception it lets everything be tidied up; the status is a shell's for this signal.
+    # As an exception it lets everything be tidied up, which a second one must not cut short; the
+    # status is a shell's for this signal.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.exit(128 + signal.SIGTERM)
 
 

@@ -19,7 +19,31 @@ _MOST_DIFFERENCES = 100
 _LONGEST_MESSAGE = 2_000
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Failed(click.ClickException):
+    exit_code = 1
+
+    def format_message(self) -> str:
+        return self.message
+
+
+class _Program(click.Group):
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run; `--help` and `--version`, which click itself writes, fail in a message too."""
+        try:
+            return super().main(*args, **extra)
+        except OSError as error:
+            failed = _no_output(error)
+            failed.show()
+            sys.exit(failed.exit_code)
+
+
+def _no_output(error: OSError) -> _Failed:
+    # What waits to be written would fail once more when the program ends.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return _Failed(f"The standard output cannot be written: {error.strerror}")
+
+
+@click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="spack-cache-to-sqlite")
 def main() -> None:
     """Turn the pages of Spack's build cache website into a SQLite database."""
@@ -133,13 +157,6 @@ def verify_command(database: Path, quiet: bool, **request: Any) -> None:
         say.line(f"{database} holds what the pages say ({time.monotonic() - started:.1f} s)")
 
 
-class _Failed(click.ClickException):
-    exit_code = 1
-
-    def format_message(self) -> str:
-        return self.message
-
-
 @contextmanager
 def _clear_messages() -> Iterator[None]:
     """Turn what can go wrong into one line and an exit status."""
@@ -149,6 +166,12 @@ def _clear_messages() -> Iterator[None]:
         raise click.UsageError(str(error)) from None
     except FailedError as error:
         raise _Failed(str(error)) from None
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        # Said here, lest it is taken for the standard output's.
+        where = f"{os.fsdecode(error.filename)}: " if error.filename else ""
+        raise _Failed(f"{where}{error.strerror}") from None
     except MemoryError:
         raise _Failed("There is not enough memory; with --jobs 1 less is needed.") from None
     except KeyboardInterrupt:
@@ -178,10 +201,7 @@ class _Speaker:
         except BrokenPipeError:
             raise
         except OSError as error:
-            # What waits to be written would fail once more when the program ends.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            message = f"The standard output cannot be written: {error.strerror}"
-            raise _Failed(message) from None
+            raise _no_output(error) from None
 
     def problem(self, found: Problem) -> None:
         """Tell of a problem of a source."""

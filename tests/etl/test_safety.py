@@ -34,7 +34,7 @@ ROOT = Path(__file__).parents[2]
 DRIVER = """
 import os, signal
 import etl.build, etl.reading
-from etl.cli import main
+from etl.__main__ import main
 
 etl.reading.FILES_IN_TASK = 8
 
@@ -59,7 +59,7 @@ if __name__ == "__main__":
         stop_before(name)
     if name := os.environ.get("STOP_AMID"):
         stop_amid(name)
-    main(prog_name="spack-cache-to-sqlite")
+    main()
 """
 STEPS = (
     {"STOP_AMID": "list_files"},
@@ -257,6 +257,18 @@ def test_ctrl_c_again_and_again(place: Place) -> None:
     place.build_all()
 
 
+def test_ended_by_a_service_manager_again_and_again(place: Place) -> None:
+    started = place.start_and_stop({"STOP_AMID": "read_all"}, "--quiet")
+    os.kill(started.pid, signal.SIGCONT)
+    while started.poll() is None:
+        started.terminate()
+        time.sleep(0.02)
+    assert started.communicate() == ("", "")
+    assert started.returncode == 128 + signal.SIGTERM
+    wait_until(partial(has_ended, started.pid))
+    assert (place.is_old(), place.left()) == (True, [])
+
+
 def test_ctrl_c_when_the_new_database_is_there_already(
     tmp_path: Path, pages: Path, two_databases: tuple[bytes, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -290,6 +302,31 @@ def test_a_process_that_was_killed_is_reported(place: Place) -> None:
 
 
 # ---- no room, no permission --------------------------------------------------------------------
+
+
+FULL = Path("/dev/full")
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="only Linux has a device that is full")
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["build", "--help"], ["check", REAL]]
+)
+def test_a_full_standard_output(arguments: list[str | Path]) -> None:
+    with FULL.open("w") as full:
+        result = subprocess.run(
+            [sys.executable, "-m", "etl", *arguments],
+            cwd=ROOT,
+            env=os.environ | {"LC_ALL": "C.UTF-8"},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    said = [line for line in result.stderr.splitlines() if not line.endswith("…")]
+    why = os.strerror(errno.ENOSPC)
+    assert (result.returncode, said) == (
+        1,
+        [f"Error: The standard output cannot be written: {why}"],
+    )
 
 
 @pytest.mark.parametrize("kilobytes", [0, 8, 100, 1000])
