@@ -177,6 +177,42 @@ _KINDS = (
         "Correct the size.",
     ),
     Kind(
+        "manifest",
+        "error",
+        "The manifest of a build cache's index is damaged, or names a blob that is not there.",
+        "Fetch the cache again, or have Spack write its index again.",
+    ),
+    Kind(
+        "checksum",
+        "error",
+        "An index has another length or SHA-256 than its manifest, hash file or list says.",
+        "Fetch the cache again; it was cut off or changed.",
+    ),
+    Kind(
+        "database-version",
+        "error",
+        "An index is of a version that this tool does not know, or says none.",
+        "Have Spack write the index again; a newer version needs a new version of this tool.",
+    ),
+    Kind(
+        "record-hash",
+        "error",
+        "A record of an index stands under another hash than its own.",
+        "Have Spack write the index again.",
+    ),
+    Kind(
+        "abstract",
+        "error",
+        "A spec of an index is not concrete, so it cannot be a binary.",
+        "Have Spack write the index again.",
+    ),
+    Kind(
+        "fetched",
+        "error",
+        "The list of what was fetched is damaged.",
+        "Run `spack-cache-to-sqlite fetch` again.",
+    ),
+    Kind(
         "two-packages",
         "error",
         "A hash of this page belongs to another package on a page that comes first.",
@@ -217,6 +253,31 @@ _KINDS = (
         "warning",
         "Two releases say different things of one hash; the newest release is believed.",
         "None needed; a hash should mean one thing, so tell upstream.",
+    ),
+    Kind(
+        "missing-record",
+        "warning",
+        "An index names a dependency of which no index has a record; it is a node of kind missing.",
+        "None needed; only the name and hash of that dependency are known.",
+    ),
+    Kind(
+        "in-buildcache",
+        "warning",
+        "Records of an index do not say whether there is a binary (Spack before 0.17); all that"
+        " are not external are taken as binaries.",
+        "Have a newer Spack write the index again.",
+    ),
+    Kind(
+        "stack",
+        "warning",
+        "A page puts specs into a stack whose index, which counts, has no binary of them.",
+        "None needed; pages also name stacks that only depend on a spec.",
+    ),
+    Kind(
+        "size-unknown",
+        "warning",
+        "The manifest or file of a binary cannot be read, so its size is unknown.",
+        "Fetch the cache again.",
     ),
     Kind(
         "tarball",

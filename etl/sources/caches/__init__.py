@@ -1,0 +1,1 @@
+"""The indexes of build caches: manifests, lists, records."""
