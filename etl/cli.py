@@ -247,14 +247,21 @@ def _tell(text: str, *, end: bool = True) -> None:
 
 def _was_read(report: Report) -> str:
     return (
-        f"Read {_count(report.pages, 'page')} ({_bytes(report.bytes)}): "
+        f"Read {_sources(report)} ({_bytes(report.bytes)}): "
         f"{_count(report.packages, 'package')}, {_count(report.specs, 'spec')}, "
         f"{_count(report.releases, 'release')}, {_count(report.warnings, 'warning')}"
     )
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+def _sources(report: Report) -> str:
+    pages, indexes = _count(report.pages, "page"), _count(report.indexes, "index", "indexes")
+    if not report.indexes:
+        return pages
+    return f"{pages} and {indexes}" if report.pages else indexes
+
+
+def _count(number: int, noun: str, plural: str = "") -> str:
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def _bytes(number: int) -> str:
