@@ -113,9 +113,9 @@ def spell(one: Record, version: str = "8") -> dict[str, Any]:
         name, _, compiler_version = one.compiler.partition("@")
         spec.setdefault("compiler", {"name": name, "version": compiler_version})
     elif version in ("8", "9"):
-        of_old = {"original_specfile_version": 4, "compiler": one.compiler.replace("@", "@=")}
+        of_old = {"original_specfile_version": 4, "compiler": f"{one.compiler}".replace("@", "@=")}
         of_new = {"original_specfile_version": int(version) - 3}
-        spec.setdefault("annotations", of_old if one.compiler and "@" in one.compiler else of_new)
+        spec.setdefault("annotations", of_old if one.compiler else of_new)
     if one.deps:
         spec.setdefault("dependencies", _dependencies(one.deps, version))
     spec.setdefault("hash", one.hash)
