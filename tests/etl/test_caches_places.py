@@ -19,26 +19,32 @@ def site(tmp_path: Path) -> Site:
     return Site(tmp_path / "site")
 
 
-@pytest.mark.parametrize("layout", [2, 3, None], ids=["layout 2", "layout 3", "bare"])
+FOLDERS: list[tuple[list[str], str, list[tuple[str, str]]]] = [
+    (["develop"], ".", [("develop", "root")]),
+    (["develop"], "develop", [("develop", "root")]),
+    (["develop-2025-07-13"], "develop-2025-07-13", [("develop-2025-07-13", "root")]),
+    (["v2025.07.0"], ".", [("v2025.07.0", "root")]),
+    (["v0.23.1/e4s"], ".", [("v0.23.1", "e4s")]),
+    (["v0.23.1/e4s"], "v0.23.1/e4s", [("v0.23.1", "e4s")]),
+    (["develop", "develop/e4s"], "develop", [("develop", "root"), ("develop", "e4s")]),
+    (["our-cache"], ".", [("our-cache", "root")]),
+    (["deep/er/our-cache"], ".", [("our-cache", "root")]),
+    (["ours", "ours/gpu"], ".", [("ours", "root"), ("ours", "gpu")]),
+    (["ours", "ours/gpu"], "ours/gpu", [("ours", "gpu")]),
+    (["plain/gpu"], ".", [("gpu", "root")]),
+    (["ours", "other"], ".", [("ours", "root"), ("other", "root")]),
+    (["ours", "ours/develop"], ".", [("ours", "root"), ("develop", "root")]),
+]
+"""Folders with an index, the one that is named, and the releases and stacks that are found."""
+
+
 @pytest.mark.parametrize(
-    ("folders", "named", "expected"),
+    ("layout", "folders", "named", "expected"),
     [
-        (["develop"], ".", [("develop", "root")]),
-        (["develop"], "develop", [("develop", "root")]),
-        (["develop-2025-07-13"], "develop-2025-07-13", [("develop-2025-07-13", "root")]),
-        (["v2025.07.0"], ".", [("v2025.07.0", "root")]),
-        (["v0.23.1/e4s"], ".", [("v0.23.1", "e4s")]),
-        (["v0.23.1/e4s"], "v0.23.1/e4s", [("v0.23.1", "e4s")]),
-        (["develop", "develop/e4s"], "develop", [("develop", "root"), ("develop", "e4s")]),
-        (["our-cache"], ".", [("our-cache", "root")]),
-        (["deep/er/our-cache"], ".", [("our-cache", "root")]),
-        (["ours", "ours/gpu"], ".", [("ours", "root"), ("ours", "gpu")]),
-        (["ours", "ours/gpu"], "ours/gpu", [("ours", "gpu")]),
-        (["plain/gpu"], ".", [("gpu", "root")]),
-        (["ours", "other"], ".", [("ours", "root"), ("other", "root")]),
-        (["ours", "ours/develop"], ".", [("ours", "root"), ("develop", "root")]),
+        *((None, *case) for case in FOLDERS),
+        *((layout, *case) for layout in (2, 3) for case in FOLDERS if len(case[0]) > 1),
     ],
-    ids=lambda value: "+".join(map(str, value)) if isinstance(value, list) else value,
+    ids=lambda value: "+".join(map(str, value)) if isinstance(value, list) else str(value),
 )
 def test_release_and_stack_of_a_folder(
     tmp_path: Path,

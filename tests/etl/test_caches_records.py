@@ -206,81 +206,104 @@ def test_a_compiler_that_is_a_hole_or_listed_later(tell: Tell) -> None:
     assert row["compiler"] == "gcc@14.1"
 
 
-@pytest.mark.parametrize(
-    ("parameters", "listed", "values"),
-    [
-        ({"mpi": True, "cxx": False}, ["+mpi", "~cxx"], [("+mpi", "true"), ("~cxx", "false")]),
-        ({"z": "1", "b": True, "a": "2"}, ["z=1", "+b", "a=2"], None),
-        ({"libs": ["shared", "static"]}, ["libs=shared,static"], ["libs=shared", "libs=static"]),
-        ({"tls": ["openssl"]}, ["tls=openssl"], ["tls=openssl"]),
-        (
-            {"languages": ["c", "c++", "fortran"]},
-            ["languages='c,c++,fortran'"],
-            ["languages=c", "languages=c++", "languages=fortran"],
-        ),
-        ({"cache_base": "/dev/shm"}, ["cache_base=/dev/shm"], ["cache_base=/dev/shm"]),
-        ({"x": "a-b_c.d[0]"}, ["x=a-b_c.d[0]"], ["x=a-b_c.d[0]"]),
-        ({"x": "two words"}, ["x='two words'"], ["x=two words"]),
-        ({"x": "a=b"}, ["x='a=b'"], ["x=a=b"]),
-        ({"x": "*"}, ["x='*'"], ["x=*"]),
-        ({"x": "a:b"}, ["x='a:b'"], ["x=a:b"]),
-        ({"x": "ü"}, ["x='ü'"], ["x=ü"]),
-        ({"x": 'say "hi"'}, ["""x='say "hi"'"""], ['x=say "hi"']),
-        ({"x": "it's"}, ['''x="it's"'''], ["x=it's"]),
-        ({"x": ["it's", "so"]}, ['''x="it's,so"'''], ["x=it's", "x=so"]),
-        ({"x": ""}, ["x=''"], ["x="]),
-        ({"x": []}, ["x=''"], ["x="]),
-        ({"x": "none"}, ["x=none"], ["x=none"]),
-        (
-            {"patches": ["7a351bc4953a4ab7" + 48 * "0", "0f6940d" + 57 * "1"], "x": "0123456789"},
-            ["patches=7a351bc,0f6940d", "x=0123456789"],
-            ["patches=0f6940d", "patches=7a351bc", "x=0123456789"],
-        ),
-        ({"commit": 5 * "01234567"}, [f"commit={5 * '01234567'}"], [f"commit={5 * '01234567'}"]),
-        ({"cflags": ["-O2"], "x": "1", "ldlibs": []}, ["x=1"], ["x=1"]),
-        ({}, [], []),
-    ],
-)
-def test_variants(
-    tell: Tell, parameters: dict[str, Any], listed: list[str], values: list[Any] | None
-) -> None:
-    tables = tell(record("zlib", parameters=parameters))
-    (row,) = tables["specs"]
+VARIANTS: list[tuple[dict[str, Any], list[str], list[str]]] = [
+    ({"mpi": True, "cxx": False}, ["+mpi", "~cxx"], ["+mpi", "~cxx"]),
+    ({"z": "1", "b": True, "a": "2"}, ["z=1", "+b", "a=2"], ["+b", "a=2", "z=1"]),
+    ({"libs": ["shared", "static"]}, ["libs=shared,static"], ["libs=shared", "libs=static"]),
+    ({"tls": ["openssl"]}, ["tls=openssl"], ["tls=openssl"]),
+    (
+        {"languages": ["c", "c++", "fortran"]},
+        ["languages='c,c++,fortran'"],
+        ["languages=c", "languages=c++", "languages=fortran"],
+    ),
+    ({"cache_base": "/dev/shm"}, ["cache_base=/dev/shm"], ["cache_base=/dev/shm"]),
+    ({"x": "a-b_c.d[0]"}, ["x=a-b_c.d[0]"], ["x=a-b_c.d[0]"]),
+    ({"x": "two words"}, ["x='two words'"], ["x=two words"]),
+    ({"x": "a=b"}, ["x='a=b'"], ["x=a=b"]),
+    ({"x": "*"}, ["x='*'"], ["x=*"]),
+    ({"x": "a:b"}, ["x='a:b'"], ["x=a:b"]),
+    ({"x": "ü"}, ["x='ü'"], ["x=ü"]),
+    ({"x": 'say "hi"'}, ["""x='say "hi"'"""], ['x=say "hi"']),
+    ({"x": "it's"}, ['''x="it's"'''], ["x=it's"]),
+    ({"x": ["it's", "so"]}, ['''x="it's,so"'''], ["x=it's", "x=so"]),
+    ({"x": ""}, ["x=''"], ["x="]),
+    ({"x": []}, ["x=''"], ["x="]),
+    ({"x": "none"}, ["x=none"], ["x=none"]),
+    (
+        {"patches": ["7a351bc4953a4ab7" + 48 * "0", "0f6940d" + 57 * "1"], "x": "0123456789"},
+        ["patches=7a351bc,0f6940d", "x=0123456789"],
+        ["patches=0f6940d", "patches=7a351bc", "x=0123456789"],
+    ),
+    ({"commit": 5 * "01234567"}, [f"commit={5 * '01234567'}"], [f"commit={5 * '01234567'}"]),
+    ({"cflags": ["-O2"], "x": "1", "ldlibs": []}, ["x=1"], ["x=1"]),
+    ({}, [], []),
+]
+FLAGS: list[tuple[dict[str, Any], list[str]]] = [
+    ({}, []),
+    (mirror.NO_FLAGS, []),
+    ({"cflags": ["-O2"]}, ["cflags=-O2"]),
+    ({"cflags": ["-O2", "-g"]}, ["cflags='-O2 -g'"]),
+    ({"cflags": ["-mmacosx-version-min=10.13"]}, ["cflags='-mmacosx-version-min=10.13'"]),
+    ({"cflags": ["-DNAME='x'"]}, ['''cflags="-DNAME='x'"''']),
+    (
+        {
+            "ldlibs": ["-lm"],
+            "x": "1",
+            "ldflags": ["-Wl"],
+            "fflags": ["-f"],
+            "cxxflags": ["-w"],
+            "cppflags": ["-p"],
+            "cflags": ["-c"],
+        },
+        ["cflags=-c", "cppflags=-p", "cxxflags=-w", "fflags=-f", "ldflags=-Wl", "ldlibs=-lm"],
+    ),
+]
+
+
+def word(number: int) -> str:
+    """Of two letters, for the hash of a record."""
+    return "bcdefghijk"[number // 10] + "bcdefghijk"[number % 10]
+
+
+@pytest.fixture(scope="module")
+def spelled(tmp_path_factory: pytest.TempPathFactory) -> Tables:
+    """The tables of one index with every one of `VARIANTS` and `FLAGS`."""
+    folder = tmp_path_factory.mktemp("spelled") / "develop"
+    every = [parameters for parameters, *_ in (*VARIANTS, *FLAGS)]
+    made = [
+        record("zlib", word=word(number), parameters=parameters)
+        for number, parameters in enumerate(every)
+    ]
+    file = mirror.write_bare(folder, index(*made))
+    database = folder.parent / "a.db"
+    return prove(database, [folder], [Index("develop", "root", None, file, folder)])
+
+
+@pytest.mark.parametrize("number", range(len(VARIANTS)), ids=lambda n: str(VARIANTS[n][1]))
+def test_variants(spelled: Tables, number: int) -> None:
+    _, listed, values = VARIANTS[number]
+    key = dag_hash(word(number))
+    row = one(spelled["specs"], hash=key)
     assert json.loads(row["variants"]) == listed
     text = "".join(f" {variant}" for variant in listed)
     assert row["spec"] == f"zlib@1.0{text} arch=linux-ubuntu22.04-x86_64_v3 %gcc@12.2.0"
-    if values is not None and values and isinstance(values[0], tuple):
-        assert [(row["variant"], row["value"]) for row in tables["variants"]] == values
-    elif values is not None:
-        assert [row["variant"] for row in tables["spec_variants"]] == values
+    assert [row["variant"] for row in spelled["spec_variants"] if row["spec"] == key] == values
 
 
-@pytest.mark.parametrize(
-    ("parameters", "flags"),
-    [
-        ({}, []),
-        (mirror.NO_FLAGS, []),
-        ({"cflags": ["-O2"]}, ["cflags=-O2"]),
-        ({"cflags": ["-O2", "-g"]}, ["cflags='-O2 -g'"]),
-        ({"cflags": ["-mmacosx-version-min=10.13"]}, ["cflags='-mmacosx-version-min=10.13'"]),
-        ({"cflags": ["-DNAME='x'"]}, ['''cflags="-DNAME='x'"''']),
-        (
-            {
-                "ldlibs": ["-lm"],
-                "x": "1",
-                "ldflags": ["-Wl"],
-                "fflags": ["-f"],
-                "cxxflags": ["-w"],
-                "cppflags": ["-p"],
-                "cflags": ["-c"],
-            },
-            ["cflags=-c", "cppflags=-p", "cxxflags=-w", "fflags=-f", "ldflags=-Wl", "ldlibs=-lm"],
-        ),
-    ],
-)
-def test_flags(tell: Tell, parameters: dict[str, Any], flags: list[str]) -> None:
-    (row,) = tell(record("zlib", parameters=parameters))["specs"]
-    assert json.loads(row["flags"]) == flags
+@pytest.mark.parametrize("number", range(len(FLAGS)), ids=lambda n: str(FLAGS[n][1]))
+def test_flags(spelled: Tables, number: int) -> None:
+    row = one(spelled["specs"], hash=dag_hash(word(len(VARIANTS) + number)))
+    assert json.loads(row["flags"]) == FLAGS[number][1]
+
+
+def test_names_and_values_of_variants(spelled: Tables) -> None:
+    found = {row["variant"]: (row["name"], row["value"]) for row in spelled["variants"]}
+    assert found["+mpi"] == ("mpi", "true")
+    assert found["~cxx"] == ("cxx", "false")
+    assert found["languages=c++"] == ("languages", "c++")
+    assert found["x="] == ("x", "")
+    assert found["x=a=b"] == ("x", "a=b")
+    assert one(spelled["variants"], variant="x=1")["num_specs"] == 2
 
 
 def test_a_spliced_spec(tell: Tell) -> None:
