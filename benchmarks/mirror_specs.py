@@ -136,7 +136,7 @@ class Builder:
         dependencies = self._specs.dependencies
         dependents = Counter(one for spec in self.present for one in dependencies[spec])
         free = [spec for spec in sorted(self.present) if not dependents[spec]]
-        for _ in range(min(number, len(self.present))):
+        for _ in range(number):
             chosen = self._rng.randrange(len(free))
             free[chosen], free[-1] = free[-1], free[chosen]
             spec = free.pop()

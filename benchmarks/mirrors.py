@@ -134,10 +134,10 @@ def _plan(size: MirrorSize, seed: int, texts: BinaryIO) -> Iterator[Index]:
     builder = Builder(specs, recipes, environments, seed)
     names = release_names(size.releases)
     stacks = sorted(stack for environment in environments for stack in environment.stacks)
-    for place, (name, added) in enumerate(
-        zip(names, _additions(names, size.binaries), strict=True)
-    ):
-        builder.shrink(added)
+    additions = _additions(names, size.binaries)
+    for place, (name, added) in enumerate(zip(names, additions, strict=True)):
+        # Specs can come back, so a release would grow if only as many went as are added.
+        builder.shrink(len(builder.present) + added - additions[0])
         builder.grow(added, age=(place + 1) / len(names))
         specs.flush()
         yield _index(specs, name, "root", builder.present)
