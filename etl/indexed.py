@@ -62,6 +62,8 @@ def stage_indexes(
             message = problems.missing_record(one.spec, one.name, one.hash)
             found.append(Problem(one.path, 0, "missing-record", message))
     shard.insert("nodes", nodes)
+    # All of them are nodes; as problems the first ones will do.
+    found = list(problems.limited(found))
     counts = count_binaries(folder, choice.packages)
     for index in indexes:
         found.extend(_problems(index))

@@ -351,11 +351,12 @@ def _sizes(found: Mapping[int, SortedIndex], workers: Workers) -> Iterator[tuple
         if not index.refusals
         for task in size_tasks(number, index.listed)
     )
-    for number, sizes in workers.run(_read_sizes, tasks):
+    for number, sizes in workers.run(read_numbered_sizes, tasks):
         yield from ((number, size) for size in sizes)
 
 
-def _read_sizes(task: SizesTask) -> tuple[int, list[Size]]:
+def read_numbered_sizes(task: SizesTask) -> tuple[int, list[Size]]:
+    """The sizes that files tell, and the number of the index that they belong to."""
     return task.number, read_sizes(task)
 
 

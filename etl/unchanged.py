@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from etl.schema import APPLICATION_ID
+from etl.sorting import listed_indexes, read_numbered_sizes
+from etl.sources.caches.sizes import size_tasks
 from etl.sources.choice import Choice
 from etl.sources.content import Content
 from etl.sources.listing import FILE_COLUMNS, ListedFile, names_in
@@ -92,6 +94,8 @@ def is_unchanged(
             old.executemany("INSERT INTO found VALUES (?, ?, ?)", rows)
             if old.execute(_OTHERS, [last]).fetchone():
                 return False
+        if not _has_same_sizes(old, folder, workers):
+            return False
         (same_number,) = old.execute(
             "SELECT (SELECT count(*) FROM found) = (SELECT count(*) FROM sources)"
         ).fetchone()
@@ -119,6 +123,41 @@ def _index_rows(folder: Path) -> list[_Row]:
     """The indexes, which were hashed when they were listed; only those that are wanted are."""
     with closing(sqlite3.connect(folder / "files.db")) as files:
         return files.execute("SELECT path, bytes, sha256 FROM indexes").fetchall()
+
+
+def _has_same_sizes(old: sqlite3.Connection, folder: Path, workers: Workers) -> bool:
+    """Whether the sizes of binaries are those of the manifests and tarballs that are there."""
+    indexes = dict(listed_indexes(folder))
+    old.execute("CREATE TEMP TABLE told (release, spec, size, tarball)")
+    tasks = (task for number, index in indexes.items() for task in size_tasks(number, index))
+    for number, sizes in workers.run(read_numbered_sizes, tasks):
+        listed = indexes[number]
+        old.executemany(
+            "INSERT INTO told VALUES (?, ?, ?, ?)",
+            (
+                (listed.release, one.hash, one.size, f"{listed.mirror}/{one.tarball}")
+                for one in sizes
+                if one.tarball is not None
+            ),
+        )
+    old.execute("CREATE INDEX temp.told_by_spec ON told (spec)")
+    (differ,) = old.execute(_OTHER_SIZES).fetchone()
+    return not differ
+
+
+# What is told of no binary of the release says nothing here.
+_OTHER_SIZES = """
+SELECT EXISTS (
+    SELECT 1 FROM told JOIN spec_releases USING (spec, release)
+    WHERE NOT EXISTS (
+        SELECT 1 FROM told AS same WHERE same.spec = told.spec AND same.release = told.release
+        AND same.tarball IS spec_releases.tarball
+    )
+) OR EXISTS (
+    SELECT 1 FROM specs WHERE size IS NOT NULL AND namespace IS NOT NULL
+    AND NOT EXISTS (SELECT 1 FROM told WHERE told.spec = specs.hash AND told.size = specs.size)
+)
+"""
 
 
 class _Task(NamedTuple):

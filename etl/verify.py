@@ -22,7 +22,7 @@ from etl import mirrors, problems, schema, told
 from etl.build import Progress, Request, check_at_rest
 from etl.errors import FailedError, WrongUseError
 from etl.order import newest_first, release_of, releases_newest_first
-from etl.problems import KINDS
+from etl.problems import KINDS, Problem
 from etl.schema import Table
 from etl.spelling import as_json, spec_text, split_compiler, variant_values
 from etl.targets import all_targets
@@ -372,12 +372,12 @@ def _check_other_nodes(db: sqlite3.Connection) -> Iterator[str]:
         )
     }
     expected: list[Row] = []
-    remarks: list[Row] = []
+    remarks: list[Problem] = []
     for dependency, rows in groupby(odd.fetchall(), key=itemgetter(0)):
         _, _, spec, name, path, package = next(rows)
         if package is not None:
             message = problems.other_name(spec, dependency, name, package)
-            remarks.append((path, "conflict", message))
+            remarks.append(Problem(path, 0, "conflict", message))
         elif dependency in elsewhere:
             package, version, external = elsewhere[dependency]
             kind = "missing" if external is None else "external"
@@ -385,8 +385,11 @@ def _check_other_nodes(db: sqlite3.Connection) -> Iterator[str]:
         else:
             expected.append((dependency, name, None, "missing", None))
             message = problems.missing_record(spec, name, dependency)
-            remarks.append((path, "missing-record", message))
-    db.executemany("INSERT INTO remark SELECT id, 0, ?2, ?3 FROM page WHERE path = ?1", remarks)
+            remarks.append(Problem(path, 0, "missing-record", message))
+    db.executemany(
+        "INSERT INTO remark SELECT id, 0, ?2, ?3 FROM page WHERE path = ?1",
+        [(one.source, one.kind, one.message) for one in problems.limited(remarks)],
+    )
     others = _select(schema.NODES, "WHERE hash NOT IN (SELECT hash FROM spec)")
     yield from _compare(schema.NODES, expected, db.execute(others))
 

@@ -51,7 +51,9 @@ def compare(database: Path, indexes: Sequence[Index], pages: Iterable[Path] = ()
     """Hold every table against the oracle, row by row; the rows."""
     found, told = actual(database), expected(indexes, pages)
     for name in KEYS:
-        assert found[name] == told[name], name
+        extra = [row for row in found[name] if row not in told[name]]
+        missing = [row for row in told[name] if row not in found[name]]
+        assert found[name] == told[name], (name, extra, missing)
     targets: dict[str, int] = {}
     for row in told["specs"]:
         targets[row["target"]] = targets.get(row["target"], 0) + 1

@@ -271,6 +271,7 @@ class _Found:
 
     def __init__(self) -> None:
         self.told: dict[str, list[Row]] = defaultdict(list)
+        self.specs: set[str] = set()
         self.values: dict[str, list[tuple[str, str, str]]] = {}
         self.tarballs: dict[tuple[str, str], str | None] = {}
         self.in_stack: set[tuple[str, str, str]] = set()
@@ -320,8 +321,7 @@ def _take_index(found: _Found, index: Index, told: dict[str, Record]) -> None:
     found.empty_stacks.add((index.stack, index.release))
     for key in binaries:
         size, tarball = known_sizes.get(key, (None, None))
-        found.told[key].append({**told[key].facts, "size": size})
-        found.values.setdefault(key, told[key].values)
+        found.specs.add(key)
         place = key, index.release
         found.tarballs[place] = found.tarballs.get(place) or (
             f"{index.address}/{tarball}" if tarball else None
@@ -329,6 +329,9 @@ def _take_index(found: _Found, index: Index, told: dict[str, Record]) -> None:
         found.in_stack.add((key, index.stack, index.release))
         found.package_releases.add((told[key].facts["package"], index.release))
     for key, record in told.items():
+        size = known_sizes.get(key, (None,))[0] if record.binary else None
+        found.told[key].append({**record.facts, "size": size})
+        found.values.setdefault(key, record.values)
         found.records[key].append(record)
         for dependency, (name, _, _) in record.edges.items():
             found.named.setdefault(dependency, name)
@@ -367,6 +370,7 @@ def _take_page(
                 **dict.fromkeys(("namespace", "flags", "build_spec")),
             }
         )
+        found.specs.add(key)
         found.values.setdefault(key, spec["values"])
         place = key, release
         found.tarballs[place] = found.tarballs.get(place) or spec["tarball"]
@@ -440,7 +444,8 @@ def _tables(found: _Found, releases: list[str]) -> Tables:
 def _specs(found: _Found, releases: list[str]) -> dict[str, Row]:
     versions: dict[str, set[str]] = defaultdict(set)
     facts = {}
-    for key, told in found.told.items():
+    for key in sorted(found.specs):
+        told = found.told[key]
         facts[key] = {column: _known(told, column) for column in told[0]}
         versions[facts[key]["package"]].add(facts[key]["version"])
     ranked = {package: newest_first(known) for package, known in versions.items()}

@@ -13,24 +13,31 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 from mmap import mmap
+from typing import NamedTuple
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from etl.errors import RefusedError
+from etl.records import Dependency
 from etl.sources.caches import grammar
-from etl.sources.caches.grammar import RawDependency, RawRecord, Record, Value
+from etl.sources.caches.grammar import Record, Value
 from etl.sources.caches.spans import Header, Span
 from etl.spelling import Variants
 
 _HEAD = re.compile(rb'\{"database":\{"version":"(\d{1,4})","installs":\{', re.ASCII)
 _TAIL = b"}}}"
 _START = re.compile(rb'"([a-z2-7]{32})":(?=\{"spec":\{)')
-_OUTER_QUOTES = 2 * len(("spec",))
 _LONGEST_CACHED = 4_000
 
-_decode_record = msgspec.json.Decoder(RawRecord).decode
+_decode_arch = msgspec.json.Decoder(grammar.RawArch).decode
 _decode_parameters = msgspec.json.Decoder(dict[str, bool | str | list[str]]).decode
+_decode_dependency = msgspec.json.Decoder(grammar.RawDependency).decode
+_decode_annotations = msgspec.json.Decoder(grammar.RawAnnotations).decode
+_decode_compiler = msgspec.json.Decoder(grammar.RawCompiler).decode
+_decode_build_spec = msgspec.json.Decoder(grammar.RawBuildSpec).decode
+_decode_external = msgspec.json.Decoder(grammar.RawExternal).decode
+_decode_texts = msgspec.json.Decoder(list[str]).decode
 
 
 def read_header(data: mmap) -> Header | None:
@@ -77,102 +84,193 @@ def read_record(data: bytes) -> Record | None:
         return None
     try:
         raw = _decode_record(data)
-        variants, flags, quotes = _parameters(bytes(raw.spec.parameters))
-        if data.count(b'"') != quotes + _quotes(raw):
+        parts = _parts(raw.spec)
+        # Without backslashes every text has two quotes. More of them than texts were decoded means
+        # that a key occurs twice, of which the decoder keeps only one.
+        if data.count(b'"') != 2 * _texts(raw) + parts.quotes:
             return None
-        return grammar.record_with(raw, variants, flags)
+        return grammar.make_record(
+            (raw.spec.hash, raw.spec.name, raw.spec.version, raw.spec.namespace, raw.in_buildcache),
+            *parts[:5],
+        )
     except (msgspec.MsgspecError, RefusedError, RecursionError):
         return None
 
 
-def _parameters(data: bytes) -> tuple[Variants, str, int]:
-    return (_short_parameters if len(data) <= _LONGEST_CACHED else _long_parameters)(data)
+class _RawSpec(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """A node whose parts are decoded by themselves, for they repeat from record to record."""
+
+    name: str
+    version: str
+    arch: msgspec.Raw
+    parameters: msgspec.Raw
+    hash: str
+    namespace: str | UnsetType = UNSET
+    package_hash: str | UnsetType = UNSET
+    dependencies: list[msgspec.Raw] | UnsetType = UNSET
+    annotations: msgspec.Raw | UnsetType = UNSET
+    patches: msgspec.Raw | UnsetType = UNSET
+    compiler: msgspec.Raw | UnsetType = UNSET
+    external: msgspec.Raw | UnsetType = UNSET
+    build_spec: msgspec.Raw | UnsetType = UNSET
+
+
+class _RawRecord(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    spec: _RawSpec
+    ref_count: int | UnsetType = UNSET
+    in_buildcache: bool | UnsetType = UNSET
+
+
+_decode_record = msgspec.json.Decoder(_RawRecord).decode
+
+
+class _Parts(NamedTuple):
+    """What the parts of a record are, as `grammar.make_record` takes them, and their quotes."""
+
+    system: tuple[str, str, str]
+    parameters: tuple[Variants, str]
+    compiler: str | None
+    dependencies: list[Dependency]
+    rare: tuple[str | None, str | None]
+    quotes: int
+
+
+def _parts(spec: _RawSpec) -> _Parts:
+    system, quotes = _system(bytes(spec.arch))
+    listed = bytes(spec.parameters)
+    is_short = len(listed) <= _LONGEST_CACHED
+    variants, flags, more = (_parameters if is_short else _long_parameters)(listed)
+    quotes += more
+    dependencies = []
+    for raw in spec.dependencies or ():
+        dependency, more = _dependency(bytes(raw))
+        dependencies.append(dependency)
+        quotes += more
+    compiler: str | None = None
+    rare: tuple[str | None, str | None] = (None, None)
+    if spec.annotations is not UNSET:
+        compiler, more = _annotations(bytes(spec.annotations))
+        quotes += more
+    if spec.compiler is not UNSET:
+        compiler, more = _compiler(bytes(spec.compiler))
+        quotes += more
+    if spec.patches is not UNSET:
+        quotes += _quotes_of_list(bytes(spec.patches))
+    if spec.external is not UNSET or spec.build_spec is not UNSET:
+        rare, more = _rare(spec)
+        quotes += more
+    return _Parts(system, (variants, flags), compiler, dependencies, rare, quotes)
+
+
+def _texts(raw: _RawRecord) -> int:
+    """How many texts a record has, keys included, but for those in its parts."""
+    spec = raw.spec
+    # "spec", and of the spec five keys with three values.
+    texts = 1 + 8
+    texts += (raw.ref_count is not UNSET) + (raw.in_buildcache is not UNSET)
+    texts += 2 * (spec.namespace is not UNSET) + 2 * (spec.package_hash is not UNSET)
+    parts = (
+        *(spec.dependencies, spec.annotations, spec.patches),
+        *(spec.compiler, spec.external, spec.build_spec),
+    )
+    for part in parts:
+        texts += part is not UNSET
+    return texts
+
+
+class _NotOrdinaryError(msgspec.MsgspecError):
+    """The record must be read by `general`."""
+
+
+def _counted(data: bytes, texts: int) -> int:
+    """The quotes of a part, if it has as many as so many texts have."""
+    quotes = data.count(b'"')
+    if quotes != 2 * texts:
+        raise _NotOrdinaryError
+    return quotes
+
+
+# Parts repeat from record to record, so each spelling of one is read once. The caches are bounded:
+# memory must not follow the number of records.
+
+
+@lru_cache(maxsize=1024)
+def _system(data: bytes) -> tuple[tuple[str, str, str], int]:
+    raw = _decode_arch(data)
+    texts = len(("platform", "platform_os", "target")) + 2
+    target = raw.target
+    if isinstance(target, str):
+        texts += 1
+    else:
+        keys = (target.name, target.vendor, target.features, target.parents, target.cpupart)
+        texts += sum(map(_texts_of, keys)) + (target.generation is not UNSET)
+    return grammar.system_of(raw), _counted(data, texts)
+
+
+def _texts_of(value: str | list[str] | UnsetType) -> int:
+    """How many texts a key and its value are; the key may be absent."""
+    if isinstance(value, UnsetType):
+        return 0
+    return 2 if isinstance(value, str) else 1 + len(value)
 
 
 def _long_parameters(data: bytes) -> tuple[Variants, str, int]:
     parameters: dict[str, Value] = _decode_parameters(data)
-    quotes = 2 * len(parameters)
+    texts = len(parameters)
     for value in parameters.values():
-        if isinstance(value, str):
-            quotes += 2
-        elif not isinstance(value, bool):
-            quotes += 2 * len(value)
-    return *grammar.spell_parameters(parameters), quotes
+        texts += 1 if isinstance(value, str) else 0 if isinstance(value, bool) else len(value)
+    return *grammar.spell_parameters(parameters), _counted(data, texts)
 
 
-# Parameters repeat from spec to spec, so each spelling of some is read once.
-_short_parameters = lru_cache(maxsize=4096)(_long_parameters)
+_parameters = lru_cache(maxsize=4096)(_long_parameters)
 
 
-def _quotes(raw: RawRecord) -> int:
-    """How many quotes a record has but for its parameters, if no key of it occurs twice.
-
-    Without backslashes every text has two.
-    """
-    spec = raw.spec
-    texts = len(("spec", "name", "version", "arch", "parameters", "hash"))
-    texts += len((spec.name, spec.version, spec.hash))
-    texts += (raw.ref_count is not UNSET) + (raw.in_buildcache is not UNSET)
-    for value in (
-        *(spec.namespace, spec.package_hash, spec.patches, spec.dependencies),
-        *(spec.full_hash, spec.build_hash, spec.process_hash),
-    ):
-        texts += _texts_of(value)
-    texts += _texts_of_arch(spec.arch)
-    for one in spec.dependencies or ():
-        texts += _texts_of_dependency(one)
-    return 2 * (texts + _texts_of_rare(spec))
-
-
-def _texts_of(value: object) -> int:
-    """How many texts a key and its value are; the key may be absent."""
-    if value is UNSET:
-        return 0
-    if isinstance(value, str):
-        return 2
-    # Of a list of objects it is the key alone.
-    return 1 + (sum(isinstance(one, str) for one in value) if isinstance(value, list) else 0)
-
-
-def _texts_of_arch(arch: grammar.RawArch) -> int:
-    texts = len(("platform", "platform_os", "target")) + 2
-    target = arch.target
-    if isinstance(target, str):
-        return texts + 1
-    keys = (target.name, target.vendor, target.features, target.parents, target.cpupart)
-    return texts + sum(map(_texts_of, keys)) + (target.generation is not UNSET)
-
-
-def _texts_of_dependency(one: RawDependency) -> int:
-    # The name; most have a hash and parameters besides.
-    edge = one.parameters
+@lru_cache(maxsize=32_768)
+def _dependency(data: bytes) -> tuple[Dependency, int]:
+    raw = _decode_dependency(data)
+    texts = sum(map(_texts_of, (raw.name, raw.hash, raw.full_hash, raw.build_hash)))
+    texts += 0 if isinstance(raw.type, UnsetType) else 1 + len(raw.type)
+    edge = raw.parameters
     if isinstance(edge, grammar.RawEdge):
-        texts = 2 + 1 + 1 + len(edge.deptypes)
-        texts += 1 + len(edge.virtuals) if isinstance(edge.virtuals, list) else 0
-    else:
-        texts = 2
-    if isinstance(one.hash, str) and one.type is UNSET:
-        texts += 2
-        if one.full_hash is UNSET and one.build_hash is UNSET:
-            return texts
-        return texts + _texts_of(one.full_hash) + _texts_of(one.build_hash)
-    return texts + sum(map(_texts_of, (one.hash, one.type, one.full_hash, one.build_hash)))
+        texts += 2 + len(edge.deptypes) + _texts_of(edge.virtuals)
+    return grammar.dependency_of(raw), _counted(data, texts)
 
 
-def _texts_of_rare(spec: grammar.RawSpec) -> int:
-    texts = 0
-    if isinstance(spec.compiler, grammar.RawCompiler):
-        texts += len(("compiler", "name", "version")) + 2
-    if isinstance(spec.annotations, grammar.RawAnnotations):
-        texts += 1 + (spec.annotations.original_specfile_version is not UNSET)
-        texts += _texts_of(spec.annotations.compiler)
-    if isinstance(spec.build_spec, grammar.RawBuildSpec):
-        texts += len(("build_spec", "name", "hash")) + 2
-    if spec.external is None:
-        texts += 1
-    elif isinstance(spec.external, grammar.RawExternal):
-        texts += 1 + _texts_of(spec.external.path) + _texts_of(spec.external.module)
-        extra = spec.external.extra_attributes
-        # What is in there is not loaded; that no key of it occurs twice, `general` sees.
-        texts += 0 if extra is UNSET else 1
-    return texts
+@lru_cache(maxsize=1024)
+def _annotations(data: bytes) -> tuple[str | None, int]:
+    raw = _decode_annotations(data)
+    texts = (raw.original_specfile_version is not UNSET) + (raw.compiler is not UNSET)
+    return grammar.compiler_noted(raw), _counted(data, texts + isinstance(raw.compiler, str))
+
+
+@lru_cache(maxsize=1024)
+def _compiler(data: bytes) -> tuple[str | None, int]:
+    raw = _decode_compiler(data)
+    return grammar.compiler_of(raw), _counted(data, len(("name", "version")) + 2)
+
+
+def _quotes_of_list(data: bytes) -> int:
+    return _counted(data, len(_decode_texts(data)))
+
+
+def _rare(spec: _RawSpec) -> tuple[tuple[str | None, str | None], int]:
+    quotes = 0
+    build_spec = external = None
+    if spec.build_spec is not UNSET:
+        data = bytes(spec.build_spec)
+        build_spec = grammar.build_spec_of(_decode_build_spec(data))
+        quotes += _counted(data, len(("name", "hash")) + 2)
+    if spec.external is not UNSET:
+        data = bytes(spec.external)
+        raw = _decode_external(data)
+        if raw.extra_attributes is not UNSET and bytes(raw.extra_attributes) != b"{}":
+            # Whether a key occurs twice in there, `general` sees.
+            raise _NotOrdinaryError
+        external = grammar.external_of(raw)
+        texts = _texts_of_place(raw.path) + _texts_of_place(raw.module)
+        quotes += _counted(data, texts + (raw.extra_attributes is not UNSET))
+    return (build_spec, external), quotes
+
+
+def _texts_of_place(value: str | list[str] | UnsetType | None) -> int:
+    return 1 if value is None else _texts_of(value)

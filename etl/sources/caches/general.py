@@ -21,11 +21,12 @@ from etl.sources.caches.spans import Span
 
 _WINDOWS = (8192, 65_536, grammar.MAX_RECORD + 1)
 _SPACE = b" \t\r\n"
-_RECORD_KEYS = frozenset({"spec", "ref_count", "in_buildcache"})
-# What Spack's database on a disk, not that of a build cache, has besides.
+_RECORD_KEYS = frozenset({"spec", "in_buildcache"})
+# Of no use here, and what Spack's database on a disk, not that of a build cache, has besides.
 _INSTALLATION_KEYS = frozenset(
-    {"path", "installed", "explicit", "installation_time", "origin", "deprecated_for"}
+    {"ref_count", "path", "installed", "explicit", "installation_time", "origin", "deprecated_for"}
 )
+_NOT_LOADED = ("concrete", "package_hash", "patches", "full_hash", "build_hash", "process_hash")
 _SPEC_KEYS = frozenset({*grammar.RawSpec.__struct_fields__, "concrete"})
 _NOT_CONCRETE = ("propagate", "abstract")
 _NODES_BY_NAME = 5
@@ -54,18 +55,21 @@ def read_record(data: bytes, version: str, unknown: Unknown) -> Record:
     found = _decode(data)
     if not isinstance(found, dict):
         raise refuse("type", f"it is {_kind(found)}, expected an object")
-    if not isinstance(found.get("spec"), dict):
-        raise refuse("missing-key", "it has no object `spec`")
+    if "spec" not in found:
+        raise refuse("missing-key", "it has no `spec`")
     spec = found["spec"]
+    if not isinstance(spec, dict):
+        raise refuse("type", f"`spec` is {_kind(spec)}, expected an object")
     if version == str(_NODES_BY_NAME):
         spec = _flat(spec)
     if spec.get("concrete") is False or any(key in spec for key in _NOT_CONCRETE):
         raise refuse("abstract", "the spec is not concrete")
     found["spec"] = _known(spec, _SPEC_KEYS, "spec", unknown)
-    found["spec"].pop("concrete", None)
     found = _known(found, _RECORD_KEYS | _INSTALLATION_KEYS, "record", unknown)
     for key in _INSTALLATION_KEYS:
         found.pop(key, None)
+    for key in _NOT_LOADED:
+        found["spec"].pop(key, None)
     _tidy(found["spec"], unknown)
     parameters = _parameters(found["spec"])
     return grammar.record_of(_convert(found), parameters)
@@ -136,7 +140,8 @@ def _tidy(spec: dict[str, Any], unknown: Unknown) -> None:
     arch = spec.get("arch")
     if isinstance(arch, dict) and isinstance(arch.get("target"), dict):
         # But for its name archspec knows better what a target is.
-        arch["target"] = {"name": arch["target"].get("name")}
+        target = arch["target"]
+        arch["target"] = {"name": target["name"]} if "name" in target else {}
     if isinstance(spec.get("external"), dict):
         # What Spack found out about an external one; of any shape.
         spec["external"].pop("extra_attributes", None)
@@ -242,7 +247,11 @@ class _Scanner:
 
     def items(self) -> Iterator[str]:
         """The keys of the next object; the value behind each is to be read before the next key."""
-        self.expect("{")
+        if not self.take("{"):
+            if self.place < len(self._data):
+                found, _, _ = self.value()
+                raise refuse("type", f"the index has {_kind(found)} where an object is expected")
+            self.fail("expected {")
         if self.take("}"):
             return
         while True:
@@ -271,10 +280,12 @@ def read_version(data: mmap) -> str:
         RefusedError: it has none, or one that cannot be read.
     """
     scanner = _Scanner(data)
+    has_database = False
     for key in scanner.items():
         if key != "database":
             scanner.value()
             continue
+        has_database = True
         for inner in scanner.items():
             if inner == "version":
                 return _version(scanner.value()[0])
@@ -283,6 +294,8 @@ def read_version(data: mmap) -> str:
                     scanner.value()
             else:
                 scanner.value()
+    if not has_database:
+        raise refuse("missing-key", "the index has no `database`")
     raise refuse("database-version", "the index does not say of which version it is")
 
 
@@ -339,5 +352,9 @@ def _records(scanner: _Scanner) -> Iterator[Span]:
             most = f"expected at most {grammar.MAX_RECORDS:,}"
             raise refuse("too-large", f"the index has more records, {most}")
         grammar.check_hash(key)
-        _, start, end = scanner.value()
+        try:
+            _, start, end = scanner.value()
+        except RefusedError as error:
+            (line, kind, message), *_ = error.refusals
+            raise RefusedError(Refusal(line, kind, f"record {key}: {message}")) from None
         yield Span(key, start, end)

@@ -205,36 +205,60 @@ def record_of(raw: RawRecord, parameters: Mapping[str, Value]) -> Record:
     Raises:
         RefusedError: a value is not what it must be.
     """
-    return _record(raw, *spell_parameters(parameters))
-
-
-def _record(raw: RawRecord, variants: Variants, flags: str) -> Record:
     spec = raw.spec
-    check_hash(spec.hash)
-    dependencies = dependencies_of(spec.dependencies or [])
-    compiler, compiler_from = _compiler(spec, dependencies)
-    target = spec.arch.target
-    facts = Facts(
-        text(spec.version, "version"),
+    compiler = compiler_of(spec.compiler) or compiler_noted(spec.annotations)
+    return make_record(
+        (spec.hash, spec.name, spec.version, spec.namespace, raw.in_buildcache),
+        system_of(spec.arch),
+        spell_parameters(parameters),
         compiler,
-        name(spec.arch.platform_os, "os"),
-        name(spec.arch.platform, "platform"),
-        name(target if isinstance(target, str) else target.name, "target"),
+        [dependency_of(one) for one in spec.dependencies or ()],
+        (build_spec_of(spec.build_spec), external_of(spec.external)),
+    )
+
+
+def make_record(
+    own: tuple[str, str, str, object, object],
+    system: tuple[str, str, str],
+    parameters: tuple[Variants, str],
+    compiler: str | None,
+    dependencies: Sequence[Dependency],
+    rare: tuple[str | None, str | None],
+) -> Record:
+    """Put the parts of a record together.
+
+    Args:
+        own: hash, package, version, namespace and `in_buildcache`, as they are in the record; the
+            last two can be absent.
+        system: operating system, platform and target.
+        parameters: variants and flags, as `spell_parameters` spells them.
+        compiler: as the record itself says, or None.
+        dependencies: as the record has them.
+        rare: `build_spec_of` and `external_of` it.
+
+    Raises:
+        RefusedError: a value is not what it must be.
+    """
+    spec, package, version, namespace, in_buildcache = own
+    check_hash(spec)
+    edges = _sorted(dependencies)
+    compiler_from = None
+    if compiler is None:
+        compiler, compiler_from = _compiler_among(edges)
+    variants, flags = parameters
+    facts = Facts(
+        text(version, "version"),
+        compiler,
+        *system,
         variants,
         None,
-        name(spec.namespace, "namespace") if isinstance(spec.namespace, str) else None,
+        name(namespace, "namespace") if isinstance(namespace, str) else None,
         flags,
-        _build_spec(spec.build_spec),
-        _external(spec.external),
-        dependencies,
+        *rare,
+        edges,
     )
-    told = raw.in_buildcache
-    in_buildcache = told if isinstance(told, bool) else None
-    return Record(spec.hash, name(spec.name, "package"), in_buildcache, facts, compiler_from)
-
-
-record_with = _record
-"""The same, given the variants and flags as `spell_parameters` spells them."""
+    told = in_buildcache if isinstance(in_buildcache, bool) else None
+    return Record(spec, name(package, "package"), told, facts, compiler_from)
 
 
 # Names repeat from record to record: one text serves for all.
@@ -278,24 +302,26 @@ def check_hash(value: str) -> None:
         raise refuse("hash", f"{shortened(value)!r} is no hash: 32 characters of a-z and 2-7")
 
 
-def dependencies_of(raw: Sequence[RawDependency]) -> tuple[Dependency, ...]:
-    """Dependencies, sorted by hash; one that is named twice has the types of both.
+def _sorted(found: Sequence[Dependency]) -> tuple[Dependency, ...]:
+    """Dependencies, sorted by hash; one that is named twice has the types of both."""
+    if len(found) > MAX_DEPENDENCIES:
+        most = f"expected at most {MAX_DEPENDENCIES:,}"
+        raise refuse("too-large", f"{len(found):,} dependencies, {most}")
+    by_hash = {one.hash: one for one in found}
+    if len(by_hash) < len(found):
+        by_hash = {}
+        for one in found:
+            other = by_hash.get(one.hash)
+            by_hash[one.hash] = one if other is None else _joined(other, one)
+    return tuple([by_hash[key] for key in sorted(by_hash)])
+
+
+def dependency_of(raw: RawDependency) -> Dependency:
+    """A dependency.
 
     Raises:
-        RefusedError: one is not what it must be.
+        RefusedError: it is not what it must be.
     """
-    if len(raw) > MAX_DEPENDENCIES:
-        most = f"expected at most {MAX_DEPENDENCIES:,}"
-        raise refuse("too-large", f"{len(raw):,} dependencies, {most}")
-    found: dict[str, Dependency] = {}
-    for one in raw:
-        edge = _dependency(one)
-        other = found.get(edge.hash)
-        found[edge.hash] = edge if other is None else _joined(other, edge)
-    return tuple([found[key] for key in sorted(found)])
-
-
-def _dependency(raw: RawDependency) -> Dependency:
     hashes = [h for h in (raw.hash, raw.full_hash, raw.build_hash) if isinstance(h, str)]
     if not hashes:
         raise refuse("missing-key", f"the dependency {shortened(raw.name)!r} has no hash")
@@ -333,15 +359,36 @@ def _joined(one: Dependency, other: Dependency) -> Dependency:
     )
 
 
-def _compiler(spec: RawSpec, dependencies: Iterable[Dependency]) -> tuple[str, str | None]:
-    """The compiler, and the dependency that has its version."""
-    if isinstance(spec.compiler, RawCompiler):
-        return _spelled(spec.compiler.name, spec.compiler.version), None
-    annotations = spec.annotations
-    if isinstance(annotations, RawAnnotations) and isinstance(annotations.compiler, str):
-        original = annotations.original_specfile_version
+def system_of(raw: RawArch) -> tuple[str, str, str]:
+    """Operating system, platform and target.
+
+    Raises:
+        RefusedError: one is not what it must be.
+    """
+    target = raw.target if isinstance(raw.target, str) else raw.target.name
+    return (
+        name(raw.platform_os, "os"),
+        name(raw.platform, "platform"),
+        name(target, "target"),
+    )
+
+
+def compiler_of(raw: RawCompiler | UnsetType) -> str | None:
+    """The compiler that a record of a database up to 7 has; None of any other record."""
+    return _spelled(raw.name, raw.version) if isinstance(raw, RawCompiler) else None
+
+
+def compiler_noted(raw: RawAnnotations | UnsetType) -> str | None:
+    """The compiler that Spack 1 noted of a spec of an older version; None of any other."""
+    if isinstance(raw, RawAnnotations) and isinstance(raw.compiler, str):
+        original = raw.original_specfile_version
         if isinstance(original, int) and original < _SPECFILE_WITH_COMPILER_NODES:
-            return _spelled(*annotations.compiler.partition("@")[::2]), None
+            return _spelled(*raw.compiler.partition("@")[::2])
+    return None
+
+
+def _compiler_among(dependencies: Iterable[Dependency]) -> tuple[str, str | None]:
+    """The compiler of a spec that depends on it, and its hash, for its record has the version."""
     virtuals = {v: one for one in dependencies for v in one.virtuals if v in _COMPILERS}
     for language in _COMPILERS:
         if one := virtuals.get(language):
@@ -358,14 +405,15 @@ def _spelled(compiler: str, version: str) -> str:
     return text(spell_compiler(found), "compiler")
 
 
-def _build_spec(raw: RawBuildSpec | UnsetType) -> str | None:
+def build_spec_of(raw: RawBuildSpec | UnsetType) -> str | None:
+    """What a spliced spec was built as, `name/hash`; None of any other."""
     if not isinstance(raw, RawBuildSpec):
         return None
     check_hash(raw.hash)
     return f"{name(raw.name, 'build_spec')}/{raw.hash}"
 
 
-def _external(raw: RawExternal | UnsetType | None) -> str | None:
+def external_of(raw: RawExternal | UnsetType | None) -> str | None:
     """Path or module of an external spec, "" where neither is known; None of any other spec."""
     if not isinstance(raw, RawExternal):
         return None
