@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from etl.build import MAX_JOBS, Report, Request, build, check
+from etl.cli_fetch import fetch_command
 from etl.speaking import Failed as _Failed
 from etl.speaking import Speaker as _Speaker
 from etl.speaking import clear_messages as _clear_messages
@@ -36,6 +37,8 @@ class _Program(click.Group):
 def main() -> None:
     """Turn the pages of Spack's build cache website into a SQLite database."""
 
+
+main.add_command(fetch_command)
 
 _PATHS = click.argument(
     "paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path)
