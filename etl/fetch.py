@@ -1,6 +1,5 @@
 """The flow of a fetch: lists → indexes → sizes, into a folder that `build` can read at any time."""
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
@@ -22,7 +21,7 @@ from etl.fetching.addresses import (
 )
 from etl.fetching.indexes import Fetcher
 from etl.fetching.keeping import Store, opened
-from etl.fetching.several import each
+from etl.fetching.several import each, run
 from etl.fetching.sizes import Asking
 from etl.fetching.web import FetchError, Patience, Web
 from etl.order import releases_newest_first
@@ -113,23 +112,23 @@ def fetch(folder: Path, request: Request, speech: Speech) -> Report:
     if folder.exists() and not folder.is_dir():
         raise WrongUseError(f"{folder}: not a folder; name the folder to fetch into")
     with failures(str(folder)), opened(folder, speech.fault) as store:
-        return asyncio.run(_fetch(store, request, speech, asked))
+        return run(_fetch(store, request, speech, asked))
 
 
 async def _fetch(
     store: Store, request: Request, speech: Speech, asked: list[Wanted | Listing]
 ) -> Report:
     async with Web(request.patience, request.jobs) as web:
-        run = _Run(web, store, request, speech)
-        found = [await run.look_up(one) for one in asked]
-        wanted = run.chosen([one for part in found for one in part])
-        await run.fetch_all(wanted)
+        fetching = _Fetching(web, store, request, speech)
+        found = [await fetching.look_up(one) for one in asked]
+        wanted = fetching.chosen([one for part in found for one in part])
+        await fetching.fetch_all(wanted)
         if request.sizes:
-            await run.fetch_sizes(wanted)
-        return run.report
+            await fetching.fetch_sizes(wanted)
+        return fetching.report
 
 
-class _Run:
+class _Fetching:
     def __init__(self, web: Web, store: Store, request: Request, speech: Speech) -> None:
         self._web = web
         self._store = store

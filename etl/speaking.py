@@ -58,6 +58,7 @@ class Speaker:
     def __init__(self, quiet: bool) -> None:
         self._quiet = quiet
         self._step = ""
+        self._named = ""
         self._bar: Any = None
         self._on_terminal = sys.stderr is not None and sys.stderr.isatty()
 
@@ -100,13 +101,19 @@ class Speaker:
             self._end_step()
             self._step = step
             if not self._on_terminal:
-                _tell(f"{step}…")
+                self._name(step)
             elif total:
                 self._bar = click.progressbar(length=total, label=step, file=sys.stderr)
         if self._bar:
             self._bar.update(done - self._bar.pos)
         elif self._on_terminal:
             _tell(f"\r{step}… {done or ''}", end=False)
+
+    def _name(self, step: str) -> None:
+        # Once, though it goes on after something else was said.
+        if step != self._named:
+            _tell(f"{step}…")
+        self._named = step
 
     def _end_step(self) -> None:
         if self._bar:

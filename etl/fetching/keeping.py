@@ -73,7 +73,7 @@ class Store:
         return None
 
     def keep(self, one: FetchedIndex, part: Path) -> None:
-        """Give a complete file its name, and the list its new entry; remove what was there before.
+        """Give a complete file its name, and the list its new entry.
 
         Raises:
             OSError: something cannot be written.
@@ -84,10 +84,9 @@ class Store:
         part.replace(target)
         _sync(target.parent)
         self.note(one)
-        self._remove_old(target)
 
     def note(self, one: FetchedIndex) -> None:
-        """Let the list say this of an index.
+        """Let the list say this of an index, whose file is there; remove those it had before.
 
         Raises:
             OSError: the list cannot be written.
@@ -95,6 +94,7 @@ class Store:
         if self.get(one.release, one.stack) != one:
             self._indexes[one.release, one.stack] = one
             write_fetched(self.folder, self.indexes)
+            self._remove_old(self.folder / one.file)
 
     def forget(self, one: FetchedIndex) -> None:
         """Take an index from the list, then remove its files.

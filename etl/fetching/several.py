@@ -1,10 +1,58 @@
 """Several things at a time, in one process."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
-from typing import TypeVar
+import signal
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from contextlib import suppress
+from typing import Any, TypeVar
 
 Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def run(work: Coroutine[Any, Any, Result]) -> Result:
+    """Run something to its end, or until SIGTERM or ctrl-C; then all of it is tidied up first.
+
+    asyncio sees to ctrl-C, but what a handler of SIGTERM raises would cut its tidying short.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return asyncio.run(_quietly(work))
+    ended = False
+    before = signal.getsignal(signal.SIGTERM)
+
+    async def until_ended() -> Result:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+
+        def end(*_: object) -> None:
+            nonlocal ended
+            ended = True
+            if task:
+                loop.call_soon_threadsafe(task.cancel)
+
+        signal.signal(signal.SIGTERM, end)
+        return await _quietly(work)
+
+    try:
+        with suppress(asyncio.CancelledError):
+            return asyncio.run(until_ended())
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        if ended:
+            # Now as whoever called expects it.
+            signal.raise_signal(signal.SIGTERM)
+    raise KeyboardInterrupt
+
+
+async def _quietly(work: Coroutine[Any, Any, Result]) -> Result:
+    """Do not tell of tasks that a second ctrl-C cut short."""
+
+    def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if not isinstance(context.get("exception"), KeyboardInterrupt):
+            loop.default_exception_handler(context)
+
+    asyncio.get_running_loop().set_exception_handler(handle)
+    return await work
 
 
 async def each(

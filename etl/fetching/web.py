@@ -9,12 +9,14 @@ import asyncio
 import gzip
 import io
 import re
+import ssl
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self, TypeVar
@@ -95,6 +97,7 @@ class Web:
         self._patience = patience
         self._client = httpx.AsyncClient(
             headers={"User-Agent": "spack-cache-to-sqlite"},
+            verify=_certificates(),
             timeout=httpx.Timeout(patience.read, connect=patience.connect, pool=None),
             limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
         )
@@ -252,6 +255,12 @@ class Web:
         expected |= {_PARTIAL: "Range" in asked, _BEYOND: "Range" in asked}
         if not expected.get(status):
             raise FetchError(f"the server gave an answer of no use (HTTP status {status})")
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    # Reading them takes longer than all else that is done before the first request.
+    return httpx.create_ssl_context()
 
 
 def _asked_pause(response: httpx.Response) -> float:
