@@ -5,8 +5,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from etl.build import Progress, failures
-from etl.errors import WrongUseError
+from etl.build import Progress
+from etl.errors import FailedError, WrongUseError
 from etl.fetching.addresses import (
     MAX_LIST,
     PUBLIC,
@@ -111,8 +111,15 @@ def fetch(folder: Path, request: Request, speech: Speech) -> Report:
     asked = [read_argument(url, request.public) for url in urls]
     if folder.exists() and not folder.is_dir():
         raise WrongUseError(f"{folder}: not a folder; name the folder to fetch into")
-    with failures(str(folder)), opened(folder, speech.fault) as store:
-        return run(_fetch(store, request, speech, asked))
+    try:
+        with opened(folder, speech.fault) as store:
+            return run(_fetch(store, request, speech, asked))
+    except BrokenPipeError:
+        # Of whoever listens, not of the folder.
+        raise
+    except OSError as error:
+        name = error.filename or folder
+        raise FailedError(f"{name}: cannot be written: {error.strerror}") from None
 
 
 async def _fetch(
@@ -129,6 +136,8 @@ async def _fetch(
 
 
 class _Fetching:
+    """One fetch: its steps, which share what they count and say."""
+
     def __init__(self, web: Web, store: Store, request: Request, speech: Speech) -> None:
         self._web = web
         self._store = store
@@ -222,16 +231,17 @@ class _Fetching:
     async def fetch_sizes(self, wanted: list[Wanted]) -> None:
         """Fetch the sizes of what is there of these, of a release's whole mirror if it is."""
         indexes = [one for one in (self._store.get(*key[:2]) for key in wanted) if one]
-        whole = {one.release for one in indexes if one.stack == ROOT}
-        for index in indexes:
+        if of_layout_2 := {one.release for one in indexes if one.layout != 3}:
+            releases = ", ".join(releases_newest_first(of_layout_2))
+            self._speech.say(f"no sizes of {releases}: layout 2 has no manifests of specs")
+        with_manifests = [one for one in indexes if one.layout == 3]
+        whole = {one.release for one in with_manifests if one.stack == ROOT}
+        for index in with_manifests:
             if index.stack == ROOT or index.release not in whole:
                 await self._fetch_sizes_of(index)
 
     async def _fetch_sizes_of(self, index: FetchedIndex) -> None:
         asking = Asking(self._web, self._store, index, self._request.jobs)
-        if index.layout != 3:
-            self._speech.say(f"{asking.name}: layout 2 has no manifests of specs, so no sizes")
-            return
         try:
             total = await asking.count()
             self._speech.say(f"{_counted(total, 'manifest')} to fetch for {asking.name}")

@@ -27,10 +27,10 @@ ROOT = "root"
 MAX_LIST = 32 * 1024 * 1024
 """Most bytes of a list; the real one has some kilobytes."""
 
-MAX_INDEXES = 10_000
+MAX_INDEXES = 5_000
 """Most indexes of a list, each of which is asked for; the real one has some hundreds."""
 
-_MAX_ADDRESS = 4_000
+_MAX_ADDRESS = 1_000
 _BUCKET = "s3://spack-binaries"
 _NAMED = re.compile(r"([^=:/?#]+)=(.+://.*)", re.DOTALL)
 _BLOB = re.compile(r"(.+)/blobs/sha256/[0-9a-f]{2}/([0-9a-f]{64})", re.ASCII)

@@ -79,7 +79,10 @@ class Fetcher:
         try:
             return await self._manifest(wanted, f"{wanted.mirror}/{INDEX_PATH}", told)
         except _NoManifestError:
-            pass
+            old = self.store.get(wanted.release, wanted.stack)
+            if old and old.layout == 3 and old.mirror == wanted.mirror:
+                # An index of layout 2 that was left there is older than this copy.
+                raise
         try:
             return await self._plain(wanted, f"{wanted.mirror}/build_cache/index.json", told)
         except NotThereError as error:

@@ -180,7 +180,9 @@ class Asking:
 def manifest_path(name: str, version: str, dag_hash: str) -> str:
     """Where the manifest of a spec is, below its mirror, as part of an address."""
     file = _NOT_POLITE.sub("_", f"{name}-{version}-{dag_hash}")
-    return f"{SPECS_FOLDER}/{quote(name, safe='')}/{quote(file, safe='')}.spec.manifest.json"
+    return (
+        f"{SPECS_FOLDER}/{quote(name, '', errors='replace')}/{quote(file, '')}.spec.manifest.json"
+    )
 
 
 def _tarball(manifest: bytes) -> Blob:

@@ -23,6 +23,8 @@ from typing import NamedTuple, Self, TypeVar
 
 import httpx
 
+from etl.errors import FailedError
+
 MAX_REDIRECTS = 5
 NOT_GZIP = (gzip.BadGzipFile, EOFError, zlib.error)
 """What Python raises for a gzip file that is none, or damaged."""
@@ -91,16 +93,25 @@ class Web:
     Args:
         patience: how long to wait.
         connections: most of them at a time.
+
+    Raises:
+        FailedError: the environment names certificates or a proxy that are of no use.
     """
 
     def __init__(self, patience: Patience, connections: int) -> None:
         self._patience = patience
-        self._client = httpx.AsyncClient(
-            headers={"User-Agent": "spack-cache-to-sqlite"},
-            verify=_certificates(),
-            timeout=httpx.Timeout(patience.read, connect=patience.connect, pool=None),
-            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
-        )
+        limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
+        try:
+            self._client = httpx.AsyncClient(
+                headers={"User-Agent": "spack-cache-to-sqlite"},
+                verify=_certificates(),
+                timeout=httpx.Timeout(patience.read, connect=patience.connect, pool=None),
+                limits=limits,
+            )
+        except (ValueError, ImportError, httpx.InvalidURL) as error:
+            raise FailedError(
+                f"the proxy that the environment names is of no use: {error}"
+            ) from None
 
     async def __aenter__(self) -> Self:
         await self._client.__aenter__()
@@ -260,7 +271,13 @@ class Web:
 @cache
 def _certificates() -> ssl.SSLContext:
     # Reading them takes longer than all else that is done before the first request.
-    return httpx.create_ssl_context()
+    try:
+        return httpx.create_ssl_context()
+    except OSError as error:
+        message = (
+            f"the certificates that SSL_CERT_FILE or SSL_CERT_DIR names are of no use: {error}"
+        )
+        raise FailedError(message) from None
 
 
 def _asked_pause(response: httpx.Response) -> float:
@@ -290,7 +307,7 @@ def _is_gzipped(response: httpx.Response) -> bool:
     if not encodings:
         return False
     if encodings not in (["gzip"], ["x-gzip"]):
-        raise FetchError(f"it is sent as {said:.60}, which this tool cannot read")
+        raise FetchError(f"it is sent as {said!r:.60}, which this tool cannot read")
     return True
 
 
