@@ -295,6 +295,19 @@ def test_a_compressed_blob_stays_compressed(place: Place) -> None:
     assert (one.compression, one.bytes, one.sha256) == ("gzip", len(packed), sha256(packed))
 
 
+def test_indexes_asked_for_by_their_own_addresses(place: Place) -> None:
+    blob = place.server.put_v3("/develop", index(1))
+    view = "/develop/v3/manifests/index/e4s/index.manifest.json"
+    place.server.files[view] = manifest(index(2), "application/vnd.spack.db.v8+json", "none")
+    place.server.files[blob_path("/develop", index(2))] = index(2)
+    urls = (place.server.address + blob, place.server.address + view)
+    assert place.fetch(*urls).report.fetched == 2
+    assert place.files() == {
+        f"develop/{name_of(index(1))}": index(1),
+        f"develop/e4s/{name_of(index(2))}": index(2),
+    }
+
+
 def test_the_same_index_at_another_address_is_not_fetched(place: Place) -> None:
     place.server.put_v3("/a", index(1))
     place.server.put_v3("/b", index(1))
@@ -657,6 +670,13 @@ def test_a_server_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         fault,
     )
     assert place.files() == before
+
+
+def test_a_host_that_cannot_be(place: Place) -> None:
+    assert place.fetch("x=http://☃-.☃/y").faults == [
+        "x: http://☃-.☃/y: it cannot be asked for (Invalid IDNA hostname: '☃-.☃'); "
+        "nothing was fetched of it"
+    ]
 
 
 def test_one_that_fails_does_not_keep_the_others(place: Place) -> None:
