@@ -56,8 +56,9 @@ def fetch_command(folder: Path, quiet: bool, **request: Any) -> None:
         started = time.monotonic()
         say = Speaker(quiet)
         report = fetch(folder, Request(**request), Speech(say.line, say.fault, say.progress))
+        fetched = counted(report.fetched, "index", "indexes")
         say.line(
-            f"Fetched {counted(report.fetched, 'index')} ({in_megabytes(report.bytes)}), "
+            f"Fetched {fetched} ({in_megabytes(report.bytes)}), "
             f"{report.unchanged:,} unchanged, {report.failed:,} failed into {folder} "
             f"in {time.monotonic() - started:.1f} s"
         )

@@ -133,10 +133,9 @@ def _shortened(message: str) -> str:
     return message if len(message) <= _LONGEST_MESSAGE else f"{message[:_LONGEST_MESSAGE]}…"
 
 
-def counted(number: int, noun: str) -> str:
-    """A number and what it counts: `1 page`, `1,459 pages`, `2 indexes`."""
-    ending = "" if number == 1 else "es" if noun.endswith("x") else "s"
-    return f"{number:,} {noun}{ending}"
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """A number and what it counts: `1 page`, `1,459 pages`; a plural if it is not so made."""
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def in_megabytes(number: int) -> str:
