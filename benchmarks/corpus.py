@@ -384,11 +384,12 @@ def is_built(stack: str, age: float) -> bool:
     return since <= age < until
 
 
-def _words(text: str) -> tuple[str, ...]:
+def words(text: str) -> tuple[str, ...]:
+    """What stands between white space."""
     return tuple(text.split())
 
 
-_FLAGS = _words("""
+FLAGS = words("""
     adios2 atomics blas build-tests cereal cfitsio cuda curl cxx cxx_exceptions docs double examples
     fortran gdal hdf5 hip hl hwloc hypre icu int64 internal-hwloc java jpeg json level_zero libxml2
     map metis mpi ncurses netcdf nls numpy opencl openmp openssl optimize parmetis pic plugins png
@@ -442,18 +443,18 @@ _ODD_VERSIONS = (
     ("7.3.1", "9.4.0", "10.5.0"),
 )
 
-_KNOWN_PACKAGES = _words("""
+_KNOWN_PACKAGES = words("""
     abseil-cpp adios2 amrex arborx autoconf berkeley-db boost bzip2 ca-certificates-mozilla cmake
     curl fftw gcc gmake hdf5 hypre kokkos libxml2 llvm mpich ncurses netcdf-c openblas openmpi
     openssl paraview perl petsc py-cloudpickle py-filelock py-msgpack py-numpy py-torch python r
     slepc sundials trilinos xz zlib
 """)
-_HEADS = _words("""
+_HEADS = words("""
     aero agile astro bayes binary bio cell chem cloud cosmo data deep dense edge fast field finite
     flow fluid geo grid hyper ion lattice linear mesh meta micro multi neuro node open optic para
     photo plasma proto quant rapid ray shear solar sparse star tensor thermo trace ultra vector wave
 """)
-_TAILS = _words("""
+_TAILS = words("""
     base bench bridge build cache calc check code core craft cut db dock engine fit flow forge fs
     gate graph io kit lab lib link log map mark math mesh net pack path pipe plot pool port scope
     seq set shape sim solve sort stat sync tools tree view ware zip
@@ -500,11 +501,16 @@ def make_plan(size: Size, seed: int) -> tuple[Plan, list[Package]]:
     """
     rng = random.Random(f"{seed}")
     releases = timeline(size.releases)
-    packages = [_package(rng, name, size.releases) for name in _names(size.packages)]
+    packages = [_package(rng, name, size.releases) for name in package_names(size.packages)]
     return Plan(seed, releases, _extra(size, releases, packages)), packages
 
 
-def _names(wanted: int) -> list[str]:
+def package_names(wanted: int) -> list[str]:
+    """That many names of packages: some real ones, then made-up ones.
+
+    Raises:
+        ValueError: there are not so many.
+    """
     stems = [head + tail for head in _HEADS for tail in _TAILS]
     made_up = (
         _PREFIXES[(place + turn) % len(_PREFIXES)] + stem
@@ -555,7 +561,7 @@ class _Builder:
         self._hashes = (_dag_hash(f"{seed}/{package.name}/{number}") for number in count())
         places = min(len(ENVIRONMENTS), 1 + rng.randrange(3) + int(2 * package.weight))
         self._environments = rng.sample(ENVIRONMENTS, places)
-        self._versions = _versions(rng)
+        self._versions = make_versions(rng)
         self._options = _options(rng, python=package.name.startswith("py-"))
         self._configurations = [tuple(options[0] for options in self._options)]
 
@@ -607,7 +613,7 @@ def _dag_hash(name: str) -> str:
     return b32encode(hashlib.sha256(name.encode()).digest()[:20]).decode().lower()
 
 
-def _versions(rng: random.Random) -> tuple[str, ...]:
+def make_versions(rng: random.Random) -> tuple[str, ...]:
     """The versions of a package, oldest first."""
     if rng.random() < 0.12:
         return rng.choice(_ODD_VERSIONS)
@@ -630,7 +636,7 @@ def _options(rng: random.Random, *, python: bool) -> list[tuple[str, ...]]:
     system = rng.choice(systems)
     options: dict[str, tuple[str, ...]] = {"build_system": (f"build_system={system}",)}
     if not python or rng.random() < 0.1:
-        flags = rng.sample(_FLAGS, rng.randrange(2, 10))
+        flags = rng.sample(FLAGS, rng.randrange(2, 10))
         options |= {flag: (f"{rng.choice('+~')}{flag}", f"~{flag}", f"+{flag}") for flag in flags}
         options |= {name: _VALUED[name] for name in rng.sample(list(_VALUED), rng.randrange(3))}
         options |= _CMAKE if system == "cmake" else {}

@@ -59,6 +59,7 @@ class Report:
 
     Attributes:
         pages: number of pages found.
+        indexes: number of indexes of build caches found.
         bytes: their size.
         refused: number of them that cannot be loaded.
         warnings: number of warnings.
@@ -69,6 +70,7 @@ class Report:
     """
 
     pages: int
+    indexes: int
     bytes: int
     refused: int = 0
     warnings: int = 0
@@ -229,7 +231,9 @@ def find_pages(folder: Path, request: Request, workers: Workers, progress: Progr
         done += count
         progress("Finding pages", done, 0)
     with closing(sqlite3.connect(folder / "files.db")) as files:
-        (total,) = files.execute("SELECT count(*) FROM files").fetchone()
+        (total,) = files.execute(
+            "SELECT (SELECT count(*) FROM files) + (SELECT count(*) FROM indexes)"
+        ).fetchone()
     return int(total)
 
 
@@ -244,14 +248,17 @@ def _report(folder: Path, tell: Callable[[Problem], None]) -> Report:
     with staging(folder) as staged:
         rows = staged.execute(
             "SELECT file, line, kind, message FROM all_problems"
-            " JOIN files.files ON files.path = source ORDER BY source, line, kind, message"
+            " JOIN (SELECT path, file FROM files.files UNION ALL"
+            " SELECT path, file FROM files.indexes) ON path = source"
+            " ORDER BY source, line, kind, message"
         )
         for _, of_file in groupby((Problem(*row) for row in rows), attrgetter("source")):
             for problem in limited(of_file):
                 tell(problem)
         check_packages(staged)
-        pages, size = staged.execute(
-            "SELECT count(*), coalesce(sum(bytes), 0) FROM staged_sources"
+        pages, indexes, size = staged.execute(
+            "SELECT coalesce(sum(kind = 'page'), 0), coalesce(sum(kind = 'index'), 0),"
+            " coalesce(sum(bytes), 0) FROM staged_sources"
         ).fetchone()
         refused, warnings = staged.execute(
             "SELECT count(DISTINCT CASE severity WHEN 'error' THEN source END),"
@@ -261,4 +268,4 @@ def _report(folder: Path, tell: Callable[[Problem], None]) -> Report:
             "SELECT count(*), coalesce(sum(num_specs), 0),"
             " (SELECT count(DISTINCT release) FROM staged_package_releases) FROM staged_packages"
         ).fetchone()
-        return Report(pages, size, refused, warnings, packages, specs, releases)
+        return Report(pages, indexes, size, refused, warnings, packages, specs, releases)

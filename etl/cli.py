@@ -150,7 +150,14 @@ def verify_command(database: Path, quiet: bool, **request: Any) -> None:
 
 def _was_read(report: Report) -> str:
     return (
-        f"Read {_count(report.pages, 'page')} ({_bytes(report.bytes)}): "
+        f"Read {_sources(report)} ({_bytes(report.bytes)}): "
         f"{_count(report.packages, 'package')}, {_count(report.specs, 'spec')}, "
         f"{_count(report.releases, 'release')}, {_count(report.warnings, 'warning')}"
     )
+
+
+def _sources(report: Report) -> str:
+    pages, indexes = _count(report.pages, "page"), _count(report.indexes, "index", "indexes")
+    if not report.indexes:
+        return pages
+    return f"{pages} and {indexes}" if report.pages else indexes

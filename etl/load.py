@@ -11,11 +11,12 @@ from pathlib import Path
 
 from etl.errors import FailedError
 from etl.mirrors import mirror
-from etl.order import parse_release, releases_newest_first
+from etl.order import release_of, releases_newest_first
 from etl.schema import (
     APPLICATION_ID,
     MAX_ROW,
     PACKAGES,
+    SOURCES,
     SPECS,
     STACKS,
     Table,
@@ -79,7 +80,7 @@ _FILL = (
     "INSERT INTO packages SELECT * FROM staged_packages ORDER BY name",
     f"""
     INSERT INTO specs
-    SELECT {", ".join(SPECS.column_names[:-1])}, position
+    SELECT {", ".join(n if n != "newest" else "position" for n in SPECS.column_names)}
     FROM staged_specs JOIN releases ON releases.name = newest ORDER BY package, hash
     """,
     """
@@ -93,10 +94,11 @@ _FILL = (
     SELECT variant, name, value, sum(num_specs)
     FROM staged_package_variants GROUP BY variant, name, value ORDER BY variant
     """,
-    """
-    INSERT INTO sources (path, kind, release, package, num_specs, bytes, sha256)
-    SELECT path, 'page', release, package, num_specs, bytes, sha256
-    FROM staged_sources ORDER BY path
+    "INSERT INTO nodes SELECT * FROM staged_nodes ORDER BY hash",
+    "INSERT INTO dependencies SELECT * FROM staged_dependencies ORDER BY spec, dependency",
+    f"""
+    INSERT INTO sources
+    SELECT {", ".join(SOURCES.column_names)} FROM staged_sources ORDER BY path
     """,
     """
     INSERT INTO problems (source, severity, kind, message)
@@ -114,13 +116,20 @@ def _fill_releases(connection: sqlite3.Connection) -> None:
             " FROM staged_package_releases GROUP BY release"
         )
     }
-    for position, name in enumerate(releases_newest_first(counts), start=1):
-        release = parse_release(name)
-        if release is None:
-            raise AssertionError(f"a page of release {name!r} was accepted")
-        packages, specs, *tarballs = counts[name]
-        row = (name, release.kind, release.date, position, packages, specs, mirror(name, *tarballs))
-        connection.execute("INSERT INTO releases VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+    caches = {
+        release: where
+        for release, *where in connection.execute(
+            "SELECT release, mirror, layout FROM staged_homes"
+        )
+    }
+    names = releases_newest_first({*counts, *caches})
+    for position, name in enumerate(names, start=1):
+        release = release_of(name)
+        packages, specs, in_releases, elsewhere = counts.get(name, (0, 0, 0, 0))
+        home, layout = caches.get(name, (None, None))
+        address = mirror(name, in_releases, elsewhere, home)
+        row = (name, release.kind, release.date, position, packages, specs, address, layout)
+        connection.execute("INSERT INTO releases VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
 
 
 def _fill_stacks(connection: sqlite3.Connection) -> None:
@@ -130,8 +139,10 @@ def _fill_stacks(connection: sqlite3.Connection) -> None:
     ):
         releases.setdefault(stack, set()).add(release)
     counted = connection.execute(
-        "SELECT stack, count(*), sum(num_specs) FROM staged_package_stacks"
-        " GROUP BY stack ORDER BY stack"
+        # An index can have no binary at all; its stack is there all the same.
+        "SELECT stack, count(package), coalesce(sum(num_specs), 0)"
+        " FROM (SELECT DISTINCT stack FROM staged_stack_releases)"
+        " LEFT JOIN staged_package_stacks USING (stack) GROUP BY stack ORDER BY stack"
     ).fetchall()
     for stack, packages, specs in counted:
         row = (stack, packages, specs, as_json(releases_newest_first(releases[stack])))

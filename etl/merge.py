@@ -1,7 +1,8 @@
 """One row for each hash: the releases of a package → rows; whose word counts.
 
-Where two releases differ, a known value beats an unknown one (compiler `none`, size NULL); of two
-known values the newest release's is kept and the other recorded as a problem.
+Where two sources differ, a known value beats an unknown one (compiler `none`, size NULL, what only
+indexes tell); of two known values the newest release's is kept and the other recorded as a problem.
+In one release indexes count before a page: what a page says of a stack, its index knows better.
 """
 
 from collections import Counter
@@ -9,13 +10,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from etl import problems
 from etl.mirrors import count_tarballs
 from etl.order import newest_first, releases_newest_first
 from etl.problems import Problem
-from etl.records import Facts, Source, Spec
+from etl.records import Dependency, Facts, Source, Spec
 from etl.spelling import (
     NO_COMPILER,
     Variants,
@@ -26,7 +27,13 @@ from etl.spelling import (
 )
 
 _SPECS_AT_A_TIME = 500
-_UNKNOWN = {"compiler": NO_COMPILER, "size": None}
+_UNKNOWN = {
+    "compiler": NO_COMPILER,
+    **dict.fromkeys(("size", "namespace", "flags", "build_spec", "external", "dependencies")),
+}
+
+References = dict[str, tuple[int, str, str, str]]
+"""Dependency → where it is named first: number of the index, hash of the spec, name, path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +45,16 @@ class SpecRows:
         spec_stacks: spec, stack, release.
         spec_releases: spec, release, tarball, package.
         spec_variants: spec, variant.
+        nodes: hash, package, version, kind, external; also of what is no spec.
+        dependencies: spec, dependency, build, link, run, test, virtuals.
     """
 
     specs: list[tuple[object, ...]]
     spec_stacks: list[tuple[str, str, str]]
     spec_releases: list[tuple[str, str, str | None, str]]
     spec_variants: list[tuple[str, str]]
+    nodes: list[tuple[str, str, str, str, str | None]]
+    dependencies: list[tuple[object, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +68,8 @@ class PackageRows:
         package_releases: package, release, number of specs, and of tarballs in each of the two
             places where the mirror of the release can be.
         stack_releases: stack, release.
+        named: dependency, number of the index, spec, name, path of the index: where each hash that
+            the package depends on is named first.
     """
 
     packages: list[tuple[object, ...]]
@@ -64,6 +77,7 @@ class PackageRows:
     package_stacks: list[tuple[str, str, int]]
     package_releases: list[tuple[str, str, int, int, int]]
     stack_releases: list[tuple[str, str]]
+    named: list[tuple[str, int, str, str, str]]
 
 
 @lru_cache(maxsize=1024)
@@ -86,18 +100,27 @@ class _Presence(NamedTuple):
 
 
 class _Merged:
-    """A spec while the sources of its package are read, newest release first."""
+    """A spec while the sources of its package are read, in the order in which they count."""
 
-    __slots__ = ("facts", "known_in", "presences")
+    __slots__ = ("facts", "first", "holes", "known_in", "presences")
 
-    def __init__(self, facts: Facts) -> None:
+    def __init__(self, facts: Facts, first: Source) -> None:
         self.facts = facts
+        self.first = first
         self.presences: list[_Presence] = []
-        # The release each value is from, where it is not that of the first presence.
-        self.known_in: dict[str, str] = {}
+        # The stacks whose index has no binary of it, by release.
+        self.holes: set[tuple[str, str]] | None = None
+        # The source each value is from, where it is not the first.
+        self.known_in: dict[str, Source] = {}
 
-    def newest(self, column: str) -> str:
-        return self.known_in.get(column) or self.presences[0].release
+    def source_of(self, column: str) -> Source:
+        return self.known_in.get(column, self.first)
+
+    @property
+    def kind(self) -> str:
+        if self.presences:
+            return "binary"
+        return "missing" if self.facts.external is None else "external"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,15 +129,20 @@ class MergedPackage:
 
     Attributes:
         package: its name.
-        specs: its specs by hash.
+        nodes: its specs by hash, also those of which there is no binary.
         releases: how many specs it has in each release.
         problems: what the releases disagree on.
     """
 
     package: str
-    specs: dict[str, _Merged]
+    nodes: dict[str, _Merged]
     releases: dict[str, int]
     problems: list[Problem]
+
+    @property
+    def specs(self) -> Iterator[_Merged]:
+        """Those of which there is a binary."""
+        return (node for node in self.nodes.values() if node.presences)
 
 
 def merge(package: str, sources: Iterable[Source]) -> MergedPackage:
@@ -122,39 +150,90 @@ def merge(package: str, sources: Iterable[Source]) -> MergedPackage:
 
     Args:
         package: its name.
-        sources: what is said of it, newest release first, one source for each release.
+        sources: what is said of it, newest release first; of one release the whole mirror's index
+            first, then those of stacks, then a page.
     """
     merged: dict[str, _Merged] = {}
     found: list[Problem] = []
     releases: dict[str, int] = {}
     for source in sources:
-        releases[source.release] = len(source.specs)
+        if source.stack is None:
+            releases.setdefault(source.release, 0)
+        overruled: dict[str, list[str]] = {}
         for spec in source.specs:
-            _add(merged, source, spec, found)
+            known = _node(merged, source, spec, found)
+            if not spec.is_binary:
+                known.holes = {*(known.holes or ()), (source.release, source.stack or "")}
+            elif _is_new_in_release(known, source, spec, overruled):
+                releases[source.release] = releases.get(source.release, 0) + 1
+        found.extend(_overruled(source, overruled))
     return MergedPackage(package, merged, releases, found)
 
 
-def _add(merged: dict[str, _Merged], source: Source, spec: Spec, found: list[Problem]) -> None:
+def _node(merged: dict[str, _Merged], source: Source, spec: Spec, found: list[Problem]) -> _Merged:
     known = merged.get(spec.hash)
     if known is None:
-        known = merged[spec.hash] = _Merged(spec.facts)
-    elif known.facts != spec.facts:
+        known = merged[spec.hash] = _Merged(spec.facts, source)
+    elif known.facts is not spec.facts and known.facts != spec.facts:
         found.extend(_reconcile(spec.hash, known, spec.facts, source))
-    known.presences.append(_Presence(source.release, spec.tarball, spec.stacks.names))
+    return known
+
+
+def _is_new_in_release(
+    known: _Merged, source: Source, spec: Spec, overruled: dict[str, list[str]]
+) -> bool:
+    """Note that a release has a binary of a spec; the stacks that an index denies are left out."""
+    stacks = spec.stacks.names
+    if source.stack is None and known.holes:
+        denied = [stack for stack in stacks if (source.release, stack) in known.holes]
+        stacks = tuple(stack for stack in stacks if stack not in denied)
+        for stack in denied:
+            overruled.setdefault(stack, []).append(spec.hash)
+    last = known.presences[-1] if known.presences else None
+    if last is None or last.release != source.release:
+        known.presences.append(_Presence(source.release, spec.tarball, stacks))
+        return True
+    stacks = last.stacks + tuple(stack for stack in stacks if stack not in last.stacks)
+    tarball = spec.tarball if last.tarball is None else last.tarball
+    known.presences[-1] = _Presence(source.release, tarball, stacks)
+    return False
+
+
+def _overruled(page: Source, stacks: dict[str, list[str]]) -> Iterator[Problem]:
+    for stack, hashes in stacks.items():
+        yield Problem(page.path, page.line, "stack", problems.overruled(stack, hashes))
 
 
 def _reconcile(spec: str, kept: _Merged, other: Facts, source: Source) -> Iterator[Problem]:
     """Fill in what only the older source knows; report what the two know differently."""
     for column in Facts._fields:
         ours, theirs = getattr(kept.facts, column), getattr(other, column)
-        if _fact(theirs) == _fact(ours) or theirs == _UNKNOWN.get(column, ...):
+        if ours is theirs or _fact(theirs) == _fact(ours):
             continue
-        if ours == _UNKNOWN.get(column, ...):
+        if _is_unknown(column, theirs, ours):
+            continue
+        if _is_unknown(column, ours, theirs):
             kept.facts = kept.facts._replace(**{column: theirs})
-            kept.known_in[column] = source.release
+            kept.known_in[column] = source
             continue
-        message = problems.conflict(spec, column, _shown(ours), kept.newest(column), _shown(theirs))
+        newest = kept.source_of(column)
+        where = newest.path if newest.release == source.release else newest.release
+        message = problems.conflict(spec, column, _shown(ours), where, _shown(theirs))
         yield Problem(source.path, source.line, "conflict", message)
+
+
+def _is_unknown(column: str, value: object, other: object) -> bool:
+    """Whether a value is not known, if the other one differs from it."""
+    if column == "dependencies" and value is not None and other is not None:
+        # Databases up to 6 do not tell what a dependency provides.
+        edges, others = (cast("tuple[Dependency, ...]", each) for each in (value, other))
+        return not any(edge.virtuals for edge in edges) and edges == without_virtuals(others)
+    return value == _UNKNOWN.get(column, ...)
+
+
+def without_virtuals(dependencies: Iterable[Dependency]) -> tuple[Dependency, ...]:
+    """Dependencies as an index tells that does not know what they provide."""
+    return tuple(edge._replace(virtuals=()) for edge in dependencies)
 
 
 def _fact(value: object) -> object:
@@ -163,22 +242,37 @@ def _fact(value: object) -> object:
 
 
 def _shown(value: object) -> object:
-    return value.listed if isinstance(value, Variants) else value
+    if isinstance(value, Variants):
+        return value.listed
+    if isinstance(value, tuple):
+        return [problems.dependency(*edge) for edge in value]
+    return value
 
 
 def spec_rows(merged: MergedPackage) -> Iterator[SpecRows]:
     """The rows of a package's specs, some at a time: a large package has hundreds of thousands."""
-    hashes = iter(sorted(merged.specs))
-    versions = newest_first({spec.facts.version for spec in merged.specs.values()})
+    hashes = iter(sorted(merged.nodes))
+    versions = newest_first({spec.facts.version for spec in merged.specs})
     ranks = {version: rank for rank, version in enumerate(versions, start=1)}
     while part := list(islice(hashes, _SPECS_AT_A_TIME)):
-        rows = SpecRows([], [], [], [])
+        rows = SpecRows([], [], [], [], [], [])
         for spec_hash in part:
-            spec = merged.specs[spec_hash]
-            rank = ranks[spec.facts.version]
-            rows.specs.append(_spec_row(spec_hash, merged.package, rank, spec))
-            _add_rows_of_others(rows, merged.package, spec_hash, spec)
+            node = merged.nodes[spec_hash]
+            _add_node(rows, merged.package, spec_hash, node)
+            if node.presences:
+                rank = ranks[node.facts.version]
+                rows.specs.append(_spec_row(spec_hash, merged.package, rank, node))
+                _add_rows_of_others(rows, merged.package, spec_hash, node)
         yield rows
+
+
+def _add_node(rows: SpecRows, package: str, spec: str, node: _Merged) -> None:
+    facts = node.facts
+    external = (facts.external or None) if node.kind == "external" else None
+    rows.nodes.append((spec, package, facts.version, node.kind, external))
+    for dependency, _, build, link, run, test, virtuals in facts.dependencies or ():
+        row = (spec, dependency, build, link, run, test, _list_json(virtuals))
+        rows.dependencies.append(row)
 
 
 def _add_rows_of_others(rows: SpecRows, package: str, spec_hash: str, spec: _Merged) -> None:
@@ -195,7 +289,7 @@ def package_rows(merged: MergedPackage) -> PackageRows:
     variants: Counter[Variants] = Counter()
     present: set[tuple[tuple[str, ...], str]] = set()
     tarballs: dict[str, list[str]] = {release: [] for release in merged.releases}
-    for spec in merged.specs.values():
+    for spec in merged.specs:
         in_stack.update(_stacks_of(spec)[0])
         variants[spec.facts.variants] += 1
         for presence in spec.presences:
@@ -203,7 +297,7 @@ def package_rows(merged: MergedPackage) -> PackageRows:
             if presence.tarball:
                 tarballs[presence.release].append(presence.tarball)
     return PackageRows(
-        [_package_row(merged, in_stack)],
+        [_package_row(merged, in_stack)] if merged.releases else [],
         list(_count_values(variants)),
         [(package, stack, count) for stack, count in sorted(in_stack.items())],
         [
@@ -211,7 +305,20 @@ def package_rows(merged: MergedPackage) -> PackageRows:
             for release, count in merged.releases.items()
         ],
         sorted({(stack, release) for stacks, release in present for stack in stacks}),
+        [(dependency, *where) for dependency, where in sorted(_named(merged).items())],
     )
+
+
+def _named(merged: MergedPackage) -> References:
+    found: References = {}
+    for spec, node in merged.nodes.items():
+        source = node.source_of("dependencies")
+        for dependency in node.facts.dependencies or ():
+            where = (source.number, spec, dependency.name, source.path)
+            other = found.get(dependency.hash)
+            if other is None or where < other:
+                found[dependency.hash] = where
+    return found
 
 
 def _stacks_of(spec: _Merged) -> tuple[tuple[str, ...], str]:
@@ -250,11 +357,14 @@ def _spec_row(spec_hash: str, package: str, rank: int, spec: _Merged) -> tuple[o
         _stacks_of(spec)[1],
         _list_json(tuple(presence.release for presence in spec.presences)),
         spec.presences[0].release,
+        facts.namespace,
+        facts.flags,
+        facts.build_spec,
     )
 
 
 def _package_row(merged: MergedPackage, stacks: Iterable[str]) -> tuple[object, ...]:
-    facts = [spec.facts for spec in merged.specs.values()]
+    facts = [spec.facts for spec in merged.specs]
     return (
         merged.package,
         len(facts),

@@ -6,6 +6,8 @@ are below its folder `releases`. Nothing tells which but the tarballs on pages t
 
 from collections.abc import Collection
 
+from etl.order import parse_release
+
 _PUBLIC = "https://binaries.spack.io"
 
 
@@ -18,6 +20,21 @@ def count_tarballs(release: str, tarballs: Collection[str]) -> tuple[int, int]:
     )
 
 
-def mirror(release: str, in_releases: int, elsewhere: int) -> str:
-    """Address of the mirror, given how many of its tarballs are in each of the two places."""
-    return f"{_PUBLIC}/releases/{release}" if in_releases > elsewhere else f"{_PUBLIC}/{release}"
+def public_mirror(release: str) -> str | None:
+    """Address of the mirror of a release of Spack, as most have it; None of any other cache."""
+    return f"{_PUBLIC}/{release}" if parse_release(release) else None
+
+
+def mirror(release: str, in_releases: int, elsewhere: int, home: str | None = None) -> str:
+    """Address of the mirror of a release.
+
+    Args:
+        release: the release.
+        in_releases: how many of its tarballs are below the folder `releases`.
+        elsewhere: how many are where most are.
+        home: where its index was read from, if one was.
+    """
+    usual = f"{_PUBLIC}/{release}"
+    if home not in (None, usual):
+        return str(home)
+    return f"{_PUBLIC}/releases/{release}" if in_releases > elsewhere else usual

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
-ReleaseKind = Literal["develop", "snapshot", "version"]
+ReleaseKind = Literal["develop", "snapshot", "version", "mirror"]
 Part = tuple[int, int, str]
 """A number, a word or a branch of a version; compares as these do."""
 
@@ -43,7 +43,7 @@ class Release:
 
     Attributes:
         name: as on the pages.
-        kind: `develop`, `snapshot` or `version`.
+        kind: `develop`, `snapshot` or `version`; `mirror` of any other cache.
         date: ISO date of a snapshot, otherwise None.
     """
 
@@ -54,7 +54,7 @@ class Release:
 
 @lru_cache(maxsize=4096)
 def parse_release(name: str) -> Release | None:
-    """Read a release's name; None where it is of none of the three kinds."""
+    """Read the name of a release of Spack; None where it is of none of the three kinds."""
     if name == "develop":
         return Release(name, "develop", None)
     if snapshot := _SNAPSHOT.fullmatch(name):
@@ -66,6 +66,11 @@ def parse_release(name: str) -> Release | None:
     if _RELEASE_VERSION.fullmatch(name):
         return Release(name, "version", None)
     return None
+
+
+def release_of(name: str) -> Release:
+    """Read a release's name; any other than Spack's own is a mirror's."""
+    return parse_release(name) or Release(name, "mirror", None)
 
 
 class Point(NamedTuple):
@@ -224,5 +229,7 @@ def newest_first(versions: Iterable[str]) -> list[str]:
 
 
 def releases_newest_first(releases: Iterable[str]) -> list[str]:
-    """Releases: develop, then snapshots, then versions, newest first each."""
-    return sorted(releases, key=release_key, reverse=True)
+    """Releases: develop, then snapshots, then versions, newest first each; then others by name."""
+    names = set(releases)
+    others = {name for name in names if parse_release(name) is None}
+    return [*sorted(names - others, key=release_key, reverse=True), *sorted(others)]

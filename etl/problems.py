@@ -225,6 +225,12 @@ _KINDS = (
         "Remove one of the two.",
     ),
     Kind(
+        "two-indexes",
+        "error",
+        "Another index, which comes first, is of the same release and stack and differs.",
+        "Name one of the two, or give it another name: `NAME=PATH`.",
+    ),
+    Kind(
         "path-release",
         "warning",
         "The folder names another release than the front matter, which counts.",
@@ -412,13 +418,48 @@ def conflict(spec: str, column: str, kept: object, newest: str, other: object) -
         spec: the hash.
         column: the column of `specs` in which the two differ.
         kept: the value in the database.
-        newest: the newest release that has a known value, which is the kept one.
+        newest: where the kept value is from: the newest release that has a known one; in the same
+            release the path of the index.
         other: this page's value.
     """
+    why = "which counts" if "/" in newest else "which is newer and counts"
     return (
         f"hash {spec}: {column} is {_shortened(other)} here and {_shortened(kept)} in {newest}, "
-        "which is newer and counts"
+        f"{why}"
     )
+
+
+def dependency(
+    spec: str, name: str, build: int, link: int, run: int, test: int, virtuals: Iterable[str]
+) -> str:
+    """A dependency in a message: name and hash, types, and what it provides."""
+    flags = {"build": build, "link": link, "run": run, "test": test}
+    types = ",".join(key for key, value in flags.items() if value)
+    return " ".join([f"{name}/{spec}", types, *virtuals])
+
+
+def overruled(stack: str, hashes: Iterable[str]) -> str:
+    """Wording of `stack`: specs that a page puts there, and the stack's index does not."""
+    in_order = sorted(hashes)
+    return f"the index of stack {stack!r} has no binary of {len(in_order):,}: {_names(in_order)}"
+
+
+def missing_record(spec: str, name: str, dependency: str) -> str:
+    """Wording of `missing-record`: the first spec that names a dependency, and that."""
+    return f"record {spec}: no index has a record of its dependency {name}/{dependency}"
+
+
+def other_name(spec: str, dependency: str, said: str, found: str) -> str:
+    """Wording of `conflict` where a record gives a dependency another name than its own record."""
+    return (
+        f"record {spec}: dependency {dependency} is named {said!r}, and its record says {found!r},"
+        " which counts"
+    )
+
+
+def silent(count: int) -> str:
+    """Wording of `in-buildcache`: how many records do not say whether there is a binary."""
+    return f"{count:,} records do not say whether there is a binary; taken so unless external"
 
 
 def _shortened(value: object) -> str:

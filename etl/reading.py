@@ -1,27 +1,42 @@
 """Which process reads which package: sources → merge → staging.
 
+First the records of all indexes are sorted by package. Then, package by package, they are read
+together with its pages.
 Every page in upstream's layout is opened once, together with the other pages of the package that
 its folders name; what was read when it was listed is not opened again.
 Then the packages are read again, and no others, of which
 
 - a page turned up in the folders of another package or release, or
 - a page is to be refused because one of its hashes is of another package.
+
+Where an index is to be refused because of that, all packages are read again.
 """
 
+import heapq
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from itertools import chain, groupby
 from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
 from etl.errors import ChangedError, Refusal, RefusedError
+from etl.gathering import gather
+from etl.indexed import stage_indexes
 from etl.merge import PackageRows, SpecRows, merge, package_rows, spec_rows
-from etl.order import release_key
+from etl.order import release_key, releases_newest_first
 from etl.problems import Problem
 from etl.records import Source
+from etl.sorting import (
+    SortedIndex,
+    check_unchanged,
+    count_records,
+    records_of,
+    refuse_indexes,
+    sort_records,
+)
 from etl.sources.choice import Choice
 from etl.sources.content import Content
 from etl.sources.listing import FILE_COLUMNS, ListedFile
@@ -34,6 +49,9 @@ from etl.workers import Workers
 
 FILES_IN_TASK = 128
 """Files in a task: many enough to be worth handing over, few enough to share fairly."""
+
+_RECORDS_LIKE_A_FILE = 50
+"""So many records of indexes are as much work as a page."""
 
 # A page without names will be refused; its own path keeps it apart from all packages.
 _GROUP = "coalesce(package, '/' || path)"
@@ -48,6 +66,23 @@ class Task(NamedTuple):
     refused: Mapping[str, str]
 
 
+@dataclass
+class _Read:
+    """What is known of the sources while they are read.
+
+    Attributes:
+        folder: the staging folder.
+        choice: which to read.
+        indexes: all indexes, in the order in which they count.
+        refused: the sources that are refused because of others, and why.
+    """
+
+    folder: Path
+    choice: Choice
+    indexes: Sequence[SortedIndex]
+    refused: dict[str, str]
+
+
 def read_all(folder: Path, choice: Choice, workers: Workers) -> Iterator[int]:
     """Read the files listed in `files.db` into the shards of the staging folder.
 
@@ -57,41 +92,56 @@ def read_all(folder: Path, choice: Choice, workers: Workers) -> Iterator[int]:
         workers: who reads.
 
     Yields:
-        Numbers of files as they are read for the first time.
+        Numbers of sources as they are read for the first time.
 
     Raises:
         ChangedError: a page is not what it was a moment before.
-        WrongUseError: there is no page of a release or package that was asked for.
+        WrongUseError: there is nothing of a release or package that was asked for.
     """
-    refused: dict[str, str] = {}
-    yield from workers.run(_read_groups, _tasks(folder, choice, refused))
-    while again := _place(folder) or _clashing(folder, refused):
+    read = _Read(folder, choice, sort_records(folder, workers), {})
+    yield len(read.indexes)
+    yield from workers.run(_read_groups, _tasks(read))
+    while again := _place(folder) or _clashing(read):
         _remember_hashes(folder, again)
         take_back(folder, again)
-        for _ in workers.run(_read_groups, _tasks(folder, choice, refused, again)):
+        for _ in workers.run(_read_groups, _tasks(read, again)):
             pass
+    check_unchanged(read.indexes)
+    with own_shard(folder) as shard:
+        stage_indexes(shard, folder, choice, read.indexes)
     with staging(folder) as staged:
-        names = staged.execute("SELECT DISTINCT by_release, by_package FROM staged_sources")
-        found = names.fetchall()
-    choice.check({release for release, _ in found}, {package for _, package in found})
+        found = staged.execute("SELECT by_release, by_package FROM staged_sources").fetchall()
+    releases, packages = ({name for name in names if name} for names in zip(*found, strict=True))
+    choice.check(releases, packages | {package for package, _ in count_records(folder)})
 
 
-def _tasks(
-    folder: Path, choice: Choice, refused: Mapping[str, str], only: Collection[str] = ()
-) -> Iterator[Task]:
+def _tasks(read: _Read, only: Collection[str] = ()) -> Iterator[Task]:
     groups: list[tuple[str, tuple[ListedFile, ...]]] = []
     size = 0
-    for group, files in _groups(folder, only):
+    for group, files, records in _groups(read, only):
         groups.append((group, files))
-        size += len(files)
+        size += len(files) + records // _RECORDS_LIKE_A_FILE
         if size >= FILES_IN_TASK:
-            yield Task(folder, tuple(groups), choice, refused)
+            yield Task(read.folder, tuple(groups), read.choice, read.refused)
             groups, size = [], 0
-    yield Task(folder, tuple(groups), choice, refused)
+    yield Task(read.folder, tuple(groups), read.choice, read.refused)
 
 
-def _groups(folder: Path, only: Collection[str]) -> Iterator[tuple[str, tuple[ListedFile, ...]]]:
-    """The files of each package, or only of some packages."""
+def _groups(
+    read: _Read, only: Collection[str]
+) -> Iterator[tuple[str, tuple[ListedFile, ...], int]]:
+    """The files of each package, or only of some packages, and how many records it has."""
+    counts = dict(count_records(read.folder))
+    if read.choice.packages or only:
+        wanted = {*(only or counts)} & {*(read.choice.packages or counts)}
+        counts = {package: number for package, number in counts.items() if package in wanted}
+    for group, files in _files(read.folder, only):
+        yield group, files, counts.pop(group, 0)
+    for package, number in counts.items():
+        yield package, (), number
+
+
+def _files(folder: Path, only: Collection[str]) -> Iterator[tuple[str, tuple[ListedFile, ...]]]:
     with closing(sqlite3.connect(folder / "files.db")) as files:
         chosen = "WHERE package IN (SELECT value FROM json_each(?)) OR ? = '[]'"
         rows = files.execute(
@@ -125,8 +175,8 @@ class _GroupReader:
         self._unknown: list[tuple[str, str, str, int]] = []
 
     def read(self, group: str, files: Sequence[ListedFile]) -> None:
-        merged = merge(group, self._accepted(files))
-        if merged.releases:
+        merged = merge(group, self._all(group, files))
+        if merged.releases or merged.nodes:
             parts: Iterator[SpecRows | PackageRows] = chain(
                 spec_rows(merged), [package_rows(merged)]
             )
@@ -141,6 +191,24 @@ class _GroupReader:
                 (found.source, found.line, found.severity, found.kind, found.message)
                 for found in (*self._problems, *merged.problems)
             ],
+        )
+
+    def _all(self, group: str, files: Sequence[ListedFile]) -> Iterator[Source]:
+        """What indexes and pages say of a package, in the order in which they count."""
+        packages = self._choice.packages
+        if packages and group not in packages:
+            yield from self._accepted(files)
+            return
+        gathered = gather(self._folder, group, len(self._refused))
+        self._problems.extend(gathered.problems)
+        releases = {file.release for file in files if file.release}
+        in_order = releases_newest_first({*releases, *(s.release for s in gathered.sources)})
+        place = {release: number for number, release in enumerate(in_order)}
+        # A page is read when its turn comes, so that not all of a package's are there at one time.
+        yield from heapq.merge(
+            gathered.sources,
+            self._accepted(files),
+            key=lambda source: (place[source.release], source.stack is None),
         )
 
     def _accepted(self, files: Iterable[ListedFile]) -> Iterator[Source]:
@@ -192,13 +260,13 @@ class _GroupReader:
         if file.is_chosen(self._choice, page):
             by = file.names_to_choose_by(page)
             self._problems.extend(Problem(file.path, *reason) for reason in reasons)
-            row = (file.path, None, None, None, len(content.data), content.sha256, *by)
-            self._sources.append(row)
+            facts = (len(content.data), content.sha256)
+            self._sources.append((file.path, "page", *[None] * 7, *facts, *by))
 
     def _accept(self, file: ListedFile, content: Content, page: Page) -> None:
         names = (page.release, page.package)
-        row = (file.path, *names, len(page.specs), len(content.data), content.sha256, *names)
-        self._sources.append(row)
+        facts = (len(page.specs), len(content.data), content.sha256)
+        self._sources.append((file.path, "page", *names, *[None] * 4, *facts, *names))
 
     def _review(self, file: ListedFile, page: Page) -> None:
         self._problems.extend(review(file.path, page, in_layout=file.in_layout))
@@ -219,16 +287,28 @@ def _place(folder: Path) -> set[str]:
     return packages
 
 
-def _clashing(folder: Path, refused: dict[str, str]) -> set[str]:
-    """Refuse pages that share a hash with another package; their packages are returned."""
-    with staging(folder) as staged:
-        found = _clashes(staged, refused)
-        refused |= found
-        return {
+def _clashing(read: _Read) -> set[str]:
+    """Refuse sources that share a hash with another package.
+
+    Returns:
+        The groups that are to be read again.
+    """
+    with staging(read.folder) as staged:
+        found = _clashes(staged, read)
+        read.refused |= found
+        packages = {
             package
             for path, package in staged.execute("SELECT path, package FROM staged_sources")
             if path in found
         }
+    indexes = [index for index in read.indexes if index.listed.path in found]
+    if not indexes:
+        return packages
+    every = {group for group, *_ in _groups(read, ())}
+    for index in indexes:
+        index.refusals.append(Refusal(0, "two-packages", found[index.listed.path]))
+    refuse_indexes(read.folder, read.indexes)
+    return every
 
 
 def _remember_hashes(folder: Path, packages: Collection[str]) -> None:
@@ -246,42 +326,65 @@ def _remember_hashes(folder: Path, packages: Collection[str]) -> None:
             )
 
 
-def _clashes(staged: sqlite3.Connection, refused: Mapping[str, str]) -> dict[str, str]:
-    """Pages to refuse because a hash of theirs belongs to another package on an earlier page.
+def _clashes(staged: sqlite3.Connection, read: _Read) -> dict[str, str]:
+    """Sources to refuse because a hash of theirs belongs to another package in an earlier one.
 
-    Goes through the pages that share such hashes in page order: newest release first, then by
-    path. Stops behind a refused page that kept another page of the same release and package out,
-    for that one must have its turn before the pages behind it.
+    Goes through the sources that share such hashes in the order in which they count: newest release
+    first, in it indexes first, then pages by path. Stops behind a refused page that kept another
+    page of the same release and package out, for that one must have its turn before the pages
+    behind it; and behind a refused index, without which the others may be right.
 
     Args:
         staged: a connection of `staging`.
-        refused: the pages that are refused already.
+        read: which sources are refused already.
 
     Returns:
-        The pages and the reasons; empty if every hash has one package.
+        The sources and the reasons; empty if every hash has one package.
     """
     staged.execute(
-        "CREATE TEMP TABLE shared AS SELECT hash FROM staged_specs"
+        "CREATE TEMP TABLE shared AS SELECT hash FROM staged_nodes"
         " GROUP BY hash HAVING count(*) > 1"
     )
     if not staged.execute("SELECT 1 FROM shared LIMIT 1").fetchone():
         return {}
-    pages: dict[tuple[str, str, str], set[str]] = {}
+    told: dict[_Shared, dict[str, str]] = {}
     for spec, release, path, package in staged.execute(_SHARED_HASHES):
-        pages.setdefault((release, path, package), set()).add(spec)
-    in_order = sorted(sorted(pages, key=itemgetter(1)), key=_age, reverse=True)
+        told.setdefault(_Shared(release, 0, path), {})[spec] = package
+    shared = [spec for (spec,) in staged.execute("SELECT hash FROM shared")]
+    for spec, number, package in records_of(read.folder, shared):
+        listed = read.indexes[number - 1].listed
+        told.setdefault(_Shared(listed.release or "", number, listed.path), {})[spec] = package
     owners: dict[str, tuple[str, str]] = {}
     found: dict[str, str] = {}
-    for release, path, package in in_order:
-        hashes = sorted(pages[release, path, package])
-        other = next((h for h in hashes if owners.get(h, (package,))[0] != package), None)
+    for source in _in_order(told):
+        hashes = told[source]
+        other = next((h for h in sorted(hashes) if _is_of_other(h, hashes[h], owners)), None)
         if other is None:
-            owners |= dict.fromkeys(hashes, (package, path))
+            owners |= {spec: (package, source.path) for spec, package in hashes.items()}
             continue
-        found[path] = f"hash {other} is of package {owners[other][0]} in {owners[other][1]}"
-        if _has_twin(staged, path, {*refused, *found}):
+        found[source.path] = f"hash {other} is of package {owners[other][0]} in {owners[other][1]}"
+        if source.number or _has_twin(staged, source.path, {*read.refused, *found}):
             break
     return found
+
+
+def _is_of_other(spec: str, package: str, owners: Mapping[str, tuple[str, str]]) -> bool:
+    return spec in owners and owners[spec][0] != package
+
+
+class _Shared(NamedTuple):
+    """A source that shares a hash with another package; `number` is 0 of a page."""
+
+    release: str
+    number: int
+    path: str
+
+
+def _in_order(sources: Iterable[_Shared]) -> list[_Shared]:
+    found = list(sources)
+    releases = releases_newest_first({source.release for source in found})
+    place = {release: number for number, release in enumerate(releases)}
+    return sorted(found, key=lambda one: (place[one.release], not one.number, one[1:]))
 
 
 _SHARED_HASHES = """
@@ -292,10 +395,6 @@ JOIN staged_spec_releases AS present
 JOIN staged_sources AS accepted
     ON accepted.package = specs.package AND accepted.release = present.release
 """
-
-
-def _age(page: tuple[str, str, str]) -> tuple[object, ...]:
-    return release_key(page[0])
 
 
 def _has_twin(staged: sqlite3.Connection, path: str, refused: Collection[str]) -> bool:

@@ -89,7 +89,7 @@ class Table:
 
 PACKAGES = Table(
     "packages",
-    "One row for each package that has a page in any release.",
+    "One row for each package that has a page or a binary in any release.",
     (
         Column("name", "Name of the package in Spack."),
         Column("num_specs", "How many specs (DAG hashes) of it there are.", "INTEGER"),
@@ -99,7 +99,7 @@ PACKAGES = Table(
         Column("platforms", "JSON array: the platforms its specs were built for."),
         Column("targets", "JSON array: the CPU targets its specs were built for."),
         Column("stacks", "JSON array: the CI stacks that hold a spec of it."),
-        Column("releases", "JSON array: the releases that have a page of it, newest first."),
+        Column("releases", "JSON array: the releases that have it, newest first."),
     ),
     key=("name",),
     search=Search("name", "trigram"),
@@ -132,6 +132,21 @@ SPECS = Table(
             "newest",
             "Position of the newest release that holds it: what is current has the lowest.",
             "INTEGER",
+        ),
+        Column(
+            "namespace",
+            "The repository its recipe is of, for example builtin; NULL where only pages tell.",
+            null=True,
+        ),
+        Column(
+            "flags",
+            "JSON array: its compiler flags in Spack's syntax; NULL where only pages tell of it.",
+            null=True,
+        ),
+        Column(
+            "build_spec",
+            "What a spliced spec was built as, as name/hash; NULL of others.",
+            null=True,
         ),
     ),
     key=("hash",),
@@ -168,19 +183,25 @@ STACKS = Table(
 
 RELEASES = Table(
     "releases",
-    "One row for each release of Spack whose build cache is listed.",
+    "One row for each release of Spack whose build cache is listed, and each other build cache.",
     (
-        Column("name", "develop, a weekly snapshot develop-YYYY-MM-DD, or a version."),
-        Column("kind", "develop, snapshot or version."),
+        Column("name", "develop, a weekly snapshot develop-YYYY-MM-DD, a version, or any other."),
+        Column("kind", "develop, snapshot or version; mirror for any other build cache."),
         Column("date", "Date of a snapshot (ISO 8601); NULL for the others.", null=True),
         Column(
             "position",
-            "1 is develop, then snapshots newest first, then versions newest first.",
+            "1 is develop, then snapshots and versions, newest first each, then others by name.",
             "INTEGER",
         ),
         Column("num_packages", "How many packages have a binary in it.", "INTEGER"),
         Column("num_specs", "How many specs have a binary in it.", "INTEGER"),
-        Column("mirror", "Address of its build cache, for spack mirror add."),
+        Column("mirror", "Address or folder of its build cache, for spack mirror add."),
+        Column(
+            "layout",
+            "Layout of its build cache, 2 or 3; NULL where nothing tells. Spack 1 warns of 2.",
+            "INTEGER",
+            null=True,
+        ),
     ),
     key=("name",),
     indexes=(Index(("position",), "releases in order"),),
@@ -208,7 +229,7 @@ SPEC_RELEASES = Table(
     (
         Column("spec", "The spec's hash.", references="specs"),
         Column("release", "The release.", references="releases"),
-        Column("tarball", "Address of the binary, in older pages; otherwise NULL.", null=True),
+        Column("tarball", "Address of the binary; NULL where no source tells it.", null=True),
     ),
     key=("spec", "release"),
     indexes=(Index(("release",), "a release's specs"),),
@@ -240,12 +261,47 @@ SPEC_VARIANTS = Table(
     rowid=False,
 )
 
+NODES = Table(
+    "nodes",
+    "One row for each DAG hash that is a spec or that any spec depends on.",
+    (
+        Column("hash", "Spack's DAG hash."),
+        Column("package", "The package; there may be no binary of it."),
+        Column("version", "The package's version; NULL of a dependency without record.", null=True),
+        Column(
+            "kind",
+            "binary: it is in specs; external: it was on the machine that built; missing: no build"
+            " cache that was read has a binary of it.",
+        ),
+        Column("external", "Path or module of an external one; NULL of others.", null=True),
+    ),
+    key=("hash",),
+    rowid=False,
+)
+
+DEPENDENCIES = Table(
+    "dependencies",
+    "Which spec was built or runs with which; pages do not tell, indexes of build caches do.",
+    (
+        Column("spec", "The hash of what depends.", references="nodes"),
+        Column("dependency", "The hash of what it depends on.", references="nodes"),
+        Column("build", "1 if it was needed to build, otherwise 0.", "INTEGER"),
+        Column("link", "1 if it is linked with, otherwise 0.", "INTEGER"),
+        Column("run", "1 if it is needed to run, otherwise 0.", "INTEGER"),
+        Column("test", "1 if it was needed to test, otherwise 0.", "INTEGER"),
+        Column("virtuals", "JSON array: what it provides, such as mpi or c."),
+    ),
+    key=("spec", "dependency"),
+    indexes=(Index(("dependency",), "what depends on a spec"),),
+    rowid=False,
+)
+
 SOURCES = Table(
     "sources",
-    "One row for each page that was read, refused ones included.",
+    "One row for each page and each index that was read, refused ones included.",
     (
         Column("path", "Path of the source below the folder that holds the releases."),
-        Column("kind", "page: of the build cache website."),
+        Column("kind", "page: of the build cache website; index: of a build cache."),
         Column(
             "release",
             "The release it is of; NULL for a refused source.",
@@ -254,30 +310,35 @@ SOURCES = Table(
         ),
         Column(
             "package",
-            "The package that a page is of; NULL for a refused one.",
+            "The package that a page is of; NULL for an index and a refused page.",
             references="packages",
             null=True,
         ),
         Column(
             "stack",
-            "The stack that a build cache's index is of; NULL for a page.",
+            "The stack that an index is of, root for a whole mirror; NULL for a page.",
             references="stacks",
             null=True,
         ),
-        Column("layout", "Layout of a build cache; NULL for a page.", "INTEGER", null=True),
         Column(
-            "database_version",
-            "Version of a build cache's index; NULL for a page.",
-            null=True,
-        ),
-        Column(
-            "num_records",
-            "How many records a build cache's index has; NULL for a page.",
+            "layout",
+            "Layout of the build cache, 2 or 3; NULL for a page and for an index by itself.",
             "INTEGER",
             null=True,
         ),
         Column(
-            "num_specs", "How many specs it lists; NULL for a refused source.", "INTEGER", null=True
+            "database_version",
+            "Version of Spack's database that an index is of; NULL for a page.",
+            null=True,
+        ),
+        Column(
+            "num_records",
+            "How many records an index has, also of what is no binary; NULL for a page.",
+            "INTEGER",
+            null=True,
+        ),
+        Column(
+            "num_specs", "How many binaries it lists; NULL for a refused one.", "INTEGER", null=True
         ),
         Column("bytes", "Size of it in bytes; 0 if it cannot be read or is too large.", "INTEGER"),
         Column("sha256", "SHA-256 of what was read of it, 64 hexadecimal digits."),
@@ -306,7 +367,7 @@ PROBLEMS = Table(
 
 TARGETS = Table(
     "targets",
-    "One row for each CPU target: those of the pages, and the others that archspec knows.",
+    "One row for each CPU target: those of the specs, and the others that archspec knows.",
     (
         Column("name", "Name of the microarchitecture, for example zen4."),
         Column("vendor", "Who makes it; NULL where archspec does not know it.", null=True),
@@ -341,6 +402,8 @@ TABLES: tuple[Table, ...] = (
     SPEC_RELEASES,
     VARIANTS,
     SPEC_VARIANTS,
+    NODES,
+    DEPENDENCIES,
     SOURCES,
     PROBLEMS,
     TARGETS,

@@ -5,6 +5,7 @@ variant, and a quoted list of values is each of its values.
 """
 
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +15,11 @@ from typing import NamedTuple
 NO_COMPILER = "none"
 """The compiler of what was built without one."""
 
+FLAGS = ("cflags", "cppflags", "cxxflags", "fflags", "ldflags", "ldlibs")
+"""Parameters of a spec that are no variants, in Spack's order."""
+
 _LONGEST_CACHED = 500
+_NEEDS_NO_QUOTES = re.compile(r"[a-zA-Z0-9,/_.\-\[\]]+")
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -105,20 +110,50 @@ def _values(variant: str) -> tuple[VariantValue, ...]:
         return (VariantValue(variant[0] + name, name, value),)
     name, _, text = variant.partition("=")
     text = text.removeprefix("=")
-    if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
+    if text[:1] == '"' and (unquoted := _from_json(text)) is not None:
+        text = unquoted
+    elif len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
         text = text[1:-1]
     return tuple(VariantValue(f"{name}={value}", name, value) for value in text.split(","))
+
+
+def _from_json(text: str) -> str | None:
+    """What a text in double quotes stands for, as Spack writes what holds a single quote."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return None
+    return value if isinstance(value, str) else None
 
 
 _short_values = lru_cache(maxsize=1024)(_values)
 
 
-def spell_variants(variants: tuple[str, ...]) -> Variants:
-    """A list of variants in our spelling."""
-    spelled = [spell_variant(variant) for variant in variants]
+def spell_variants(variants: tuple[str, ...], *, is_spelled: bool = False) -> Variants:
+    """A list of variants in our spelling, which they may have already."""
+    spelled = variants if is_spelled else [spell_variant(variant) for variant in variants]
     listed = tuple(dict.fromkeys(spelled))
     values = {value for variant in listed for value in variant_values(variant)}
     return Variants(listed, as_json(listed), tuple(sorted(values)), _repeated(spelled))
+
+
+def spell_parameter(name: str, value: bool | str | Sequence[str]) -> str:
+    """A variant of an index as pages spell it: `+x`, `~x`, `x=v`, `x=a,b`, in quotes if need be."""
+    if isinstance(value, bool):
+        return f"{'+' if value else '~'}{name}"
+    return f"{name}={_quoted(value if isinstance(value, str) else ','.join(value))}"
+
+
+def spell_flag(name: str, values: Sequence[str]) -> str:
+    """Flags of a compiler in Spack's syntax: `cflags='-O2 -g'`."""
+    return f"{name}={_quoted(' '.join(values))}"
+
+
+def _quoted(value: str) -> str:
+    """A value in quotes where Spack would read it otherwise without (its `quote_if_needed`)."""
+    if _NEEDS_NO_QUOTES.fullmatch(value):
+        return value
+    return as_json(value) if "'" in value else f"'{value}'"
 
 
 def spell_stacks(stacks: tuple[str, ...]) -> Stacks:

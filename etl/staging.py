@@ -13,7 +13,7 @@ from itertools import chain
 from pathlib import Path
 
 from etl import problems
-from etl.schema import PACKAGES, SPECS
+from etl.schema import DEPENDENCIES, NODES, PACKAGES, SOURCES, SPECS
 
 _PARAMETERS = 1000
 """Parameters in one INSERT; several rows in a statement are 2 to 3 times as fast as one."""
@@ -28,13 +28,15 @@ SHARD_TABLES: Mapping[str, tuple[str, ...]] = {
     "package_stacks": ("package", "stack", "num_specs"),
     "package_releases": ("package", "release", "num_specs", "in_releases", "elsewhere"),
     "stack_releases": ("stack", "release"),
+    "nodes": NODES.column_names,
+    "dependencies": DEPENDENCIES.column_names,
+    "named": ("dependency", "number", "spec", "name", "path"),
     # A refused one has no release; `by_` is what it is chosen by.
-    "sources": (
-        *("path", "release", "package", "num_specs", "bytes", "sha256"),
-        *("by_release", "by_package"),
-    ),
+    "sources": (*SOURCES.column_names, "by_release", "by_package"),
     "problems": ("source", "line", "severity", "kind", "message"),
     "unknown_keys": ("place", "key", "source", "occurrences"),
+    # Where the build cache of a release is.
+    "homes": ("release", "mirror", "layout"),
     # Pages that say of themselves that they are of another release or package than their folders.
     "misplaced": ("real", "release", "package", "content", "sha256"),
     # The rows that were staged of a group of sources.
@@ -71,14 +73,15 @@ class Shard:
 @contextmanager
 def own_shard(folder: Path) -> Iterator[Shard]:
     """The shard of this process, to write to; kept when all went well."""
-    with _writing(folder / f"shard-{os.getpid()}.db") as connection:
+    with writing(folder / f"shard-{os.getpid()}.db") as connection:
         for table, columns in SHARD_TABLES.items():
             connection.execute(f"CREATE TABLE IF NOT EXISTS {table} ({', '.join(columns)})")
         yield Shard(connection)
 
 
 @contextmanager
-def _writing(file: Path) -> Iterator[sqlite3.Connection]:
+def writing(file: Path) -> Iterator[sqlite3.Connection]:
+    """A connection to a staging database; kept when all went well."""
     with closing(sqlite3.connect(file)) as connection:
         for pragma in ("journal_mode = OFF", "synchronous = OFF", "locking_mode = EXCLUSIVE"):
             connection.execute(f"PRAGMA {pragma}")
@@ -104,7 +107,7 @@ def insert_rows(
 def take_back(folder: Path, groups: Collection[str]) -> None:
     """Remove all that was staged of these groups of sources."""
     for file in _shards(folder):
-        with _writing(file) as connection:
+        with writing(file) as connection:
             for group in groups:
                 rows = connection.execute(
                     "SELECT table_name, first, last FROM staged WHERE source_group = ?", [group]
@@ -118,7 +121,7 @@ def take_back(folder: Path, groups: Collection[str]) -> None:
 def take_misplaced(folder: Path) -> Iterator[tuple[str, str, bytes, str, bytes]]:
     """Release, package, content, SHA-256 and file of each misplaced page, which is removed."""
     for file in _shards(folder):
-        with _writing(file) as connection:
+        with writing(file) as connection:
             yield from connection.execute(
                 "SELECT release, package, content, sha256, real FROM misplaced"
             )

@@ -84,6 +84,9 @@ def is_unchanged(
         if old.execute(f"SELECT 1 FROM sources WHERE {bad} LIMIT 1").fetchone():
             return False
         old.execute("CREATE TEMP TABLE found (path, bytes, sha256)")
+        old.executemany("INSERT INTO found VALUES (?, ?, ?)", _index_rows(folder))
+        if old.execute(_OTHERS, [0]).fetchone():
+            return False
         for rows in workers.run(_hash_files, _tasks(folder, choice)):
             (last,) = old.execute("SELECT count(*) FROM found").fetchone()
             old.executemany("INSERT INTO found VALUES (?, ?, ?)", rows)
@@ -110,6 +113,12 @@ _OTHERS = """
 SELECT 1 FROM found LEFT JOIN sources USING (path) WHERE found.rowid > ?
 AND (found.bytes, found.sha256) IS NOT (sources.bytes, sources.sha256) LIMIT 1
 """
+
+
+def _index_rows(folder: Path) -> list[_Row]:
+    """The indexes, which were hashed when they were listed; only those that are wanted are."""
+    with closing(sqlite3.connect(folder / "files.db")) as files:
+        return files.execute("SELECT path, bytes, sha256 FROM indexes").fetchall()
 
 
 class _Task(NamedTuple):

@@ -1,13 +1,11 @@
-"""Prove that a database holds every fact of the pages and nothing else.
+"""Prove that a database holds every fact of the sources and nothing else.
 
-What the pages say is read by the general reader alone, which the build takes only for what is out
-of the ordinary. It is then worked out anew, spec by spec, and compared with every row of every
-table. The facts wait in a private database on disk, where SQLite sorts them by hash, so memory
-follows the largest page and not their number.
+What they say is read by the general readers alone, which the build takes only for what is out of
+the ordinary (`etl.told`). It is then worked out anew, spec by spec, and compared with every row of
+every table.
 """
 
 import json
-import os
 import sqlite3
 import stat
 from collections import Counter, defaultdict
@@ -20,22 +18,15 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from etl import mirrors, problems, schema
-from etl.build import Progress, Request, check_at_rest, find_pages, temporary_folder
-from etl.errors import FailedError, RefusedError, WrongUseError
-from etl.order import newest_first, parse_release, releases_newest_first
+from etl import mirrors, problems, schema, told
+from etl.build import Progress, Request, check_at_rest
+from etl.errors import FailedError, WrongUseError
+from etl.order import newest_first, release_of, releases_newest_first
 from etl.problems import KINDS
-from etl.records import Spec
 from etl.schema import Table
-from etl.sources.choice import Choice
-from etl.sources.content import Content
-from etl.sources.listing import FILE_COLUMNS, ListedFile
-from etl.sources.pages import general, page_of
-from etl.sources.pages.review import review
 from etl.spelling import as_json, spec_text, split_compiler, variant_values
 from etl.targets import all_targets
 from etl.unchanged import is_wal, read_only_uri, tool_fingerprint
-from etl.workers import Workers
 
 Row = tuple[Any, ...]
 
@@ -44,20 +35,6 @@ _BYTES_IN_TASK = 4 * 1024 * 1024
 """What is read is handed over whole; as many bytes of pages, and one page more, at a time."""
 
 _STATISTICS = ("sqlite_stat1", "sqlite_stat4")
-
-_FACTS = """
-CREATE TABLE page (
-    id INTEGER PRIMARY KEY, path TEXT, release TEXT, package TEXT, num_specs INTEGER,
-    bytes INTEGER, sha256 TEXT, line INTEGER, refused INTEGER, position INTEGER, copy INTEGER
-);
-CREATE TABLE entry (
-    page INTEGER, line INTEGER, hash TEXT, version TEXT, compiler TEXT, os TEXT, platform TEXT,
-    target TEXT, variants TEXT, size INTEGER, stacks TEXT, tarball TEXT
-);
-CREATE TABLE remark (page INTEGER, line INTEGER, kind TEXT, message TEXT);
-CREATE TABLE unknown (page INTEGER, place TEXT, key TEXT, count INTEGER);
-CREATE TABLE spec (hash TEXT PRIMARY KEY) WITHOUT ROWID;
-"""
 
 
 def verify(
@@ -71,7 +48,7 @@ def verify(
         progress: told of each step.
 
     Yields:
-        One line for each difference: table, key, column, what the pages say and what the database
+        One line for each difference: table, key, column, what the sources say and what the database
         says. Nothing at all if the database is proved right.
 
     Raises:
@@ -83,10 +60,11 @@ def verify(
         with closing(_open(database)) as db:
             yield from _check_definitions(db)
             yield from _check_file(db, database)
-            _read_pages(db, request, progress)
-            _judge(db)
+            told.read_sources(db, request, progress)
+            told.judge(db)
             totals = _Totals(_positions(db))
             yield from _check_specs(db, totals)
+            yield from _check_other_nodes(db)
             for table, rows in totals.rows(db):
                 yield from _compare(table, rows, db.execute(_select(table)))
             yield from _check_ranks(db, totals)
@@ -115,7 +93,7 @@ def _open(database: Path) -> sqlite3.Connection:
         # One transaction, so that all that is read is of one state of the database.
         db.execute("BEGIN")
         _require_ours(db, database)
-        for statement in _FACTS.split(";"):
+        for statement in told.TABLES.split(";"):
             db.execute(statement)
     except BaseException:
         db.close()
@@ -232,13 +210,13 @@ def _compare(table: Table, expected: Collection[Row], found: Iterable[Row]) -> I
             continue
         for column, said, has in zip(table.column_names, right, row, strict=True):
             if said != has:
-                yield f"{_named(table, row)}, {column}: pages say {said!r}, database says {has!r}"
+                yield f"{_named(table, row)}, {column}: sources say {said!r}, database says {has!r}"
     for _, row in sorted(missing.items(), key=itemgetter(0)):
-        yield f"{_named(table, row)}: missing in the database; pages say {_shown(row)}"
+        yield f"{_named(table, row)}: missing in the database; sources say {_shown(row)}"
 
 
 def _added(table: Table, row: Row) -> str:
-    return f"{_named(table, row)}: in the database, but no page says so"
+    return f"{_named(table, row)}: in the database, but no source says so"
 
 
 def _named(table: Table, row: Row) -> str:
@@ -251,180 +229,29 @@ def _shown(values: Row) -> str:
     )
 
 
-class _Task(NamedTuple):
-    """Files to read, as rows of `files`."""
-
-    folder: Path
-    files: Sequence[Row]
-    choice: Choice
-
-
-class _Reading(NamedTuple):
-    """What is said by one page, or why it is bad, as rows of the private database without ids."""
-
-    page: Row
-    entries: Sequence[Row] = ()
-    remarks: Sequence[Row] = ()
-    unknown: Sequence[Row] = ()
-
-
-def _read_pages(db: sqlite3.Connection, request: Request, progress: Progress) -> None:
-    with (
-        temporary_folder() as folder,
-        Workers(request.jobs) as workers,
-    ):
-        total, done = find_pages(folder, request, workers, progress), 0
-        for read, readings in workers.run(_read_files, _tasks(folder, request.choice)):
-            _keep(db, readings)
-            done += read
-            progress("Reading pages", done, total)
-    names = [row[:2] for row in db.execute("SELECT release, package FROM page")]
-    request.choice.check({release for release, _ in names}, {package for _, package in names})
-
-
-def _tasks(folder: Path, choice: Choice) -> Iterator[_Task]:
-    with closing(sqlite3.connect(folder / "files.db")) as files:
-        rows = files.execute(f"SELECT {FILE_COLUMNS} FROM files ORDER BY path")
-        part: list[Row] = []
-        size = 0
-        for row in rows:
-            part.append(row)
-            size += _size(row[0])
-            if len(part) == _FILES_IN_TASK or size > _BYTES_IN_TASK:
-                yield _Task(folder, part, choice)
-                part, size = [], 0
-        yield _Task(folder, part, choice)
-
-
-def _size(real: bytes) -> int:
-    try:
-        return Path(os.fsdecode(real)).stat().st_size
-    except OSError:
-        # It is told when it is read.
-        return 0
-
-
-def _read_files(task: _Task) -> tuple[int, list[_Reading]]:
-    files = (ListedFile(*row) for row in task.files)
-    readings = (_reading(file, file.read(task.folder), task.choice) for file in files)
-    return len(task.files), [reading for reading in readings if reading]
-
-
-def _reading(file: ListedFile, content: Content, choice: Choice) -> _Reading | None:
-    facts = (len(content.data), content.sha256)
-    try:
-        page = page_of(content, general.read_page)
-    except RefusedError as error:
-        names = file.names_to_choose_by()
-        if not file.is_chosen(choice):
-            return None
-        return _Reading((file.path, *names, None, *facts, 0, 1), remarks=error.refusals)
-    if not file.is_chosen(choice, page):
-        return None
-    return _Reading(
-        (file.path, page.release, page.package, len(page.specs), *facts, page.specs_line, 0),
-        [(page.specs_line, *_entry(spec)) for spec in page.specs],
-        [
-            (found.line, found.kind, found.message)
-            for found in review(file.path, page, in_layout=file.in_layout)
-        ],
-        [(*key, count) for key, count in page.unknown.items()],
-    )
-
-
-def _entry(spec: Spec) -> Row:
-    facts = spec.facts
-    system = (facts.os, facts.platform, facts.target)
-    stacks = as_json(spec.stacks.names)
-    return (
-        spec.hash,
-        *(facts.version, facts.compiler, *system),
-        *(facts.variants.json, facts.size, stacks, spec.tarball),
-    )
-
-
-def _keep(db: sqlite3.Connection, readings: Iterable[_Reading]) -> None:
-    for reading in readings:
-        page = db.execute(
-            "INSERT INTO page (path, release, package, num_specs, bytes, sha256, line, refused)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            reading.page,
-        ).lastrowid
-        for table, rows in (
-            ("entry", reading.entries),
-            ("remark", reading.remarks),
-            ("unknown", reading.unknown),
-        ):
-            if rows:
-                marks = ", ".join("?" * (len(rows[0]) + 1))
-                db.executemany(
-                    f"INSERT INTO {table} VALUES ({marks})", [(page, *row) for row in rows]
-                )
-
-
-def _judge(db: sqlite3.Connection) -> None:
-    """Go through the good pages, newest release first, then by path: the first one wins."""
-    shared = _shared_hashes(db)
-    owners: dict[str, tuple[str, str]] = {}
-    verdicts: list[tuple[bool, int, bool, int]] = []
-    remarks: list[Row] = []
-    good = "SELECT release, id, path, package, sha256, line FROM page WHERE NOT refused"
-    releases = {release for release, *_ in db.execute(good)}
-    for release in releases_newest_first(releases):
-        accepted: dict[str, tuple[str, str]] = {}
-        in_order = db.execute(f"{good} AND release = ? ORDER BY path", [release])
-        for _, page, path, package, sha256, line in in_order:
-            first, same = accepted.get(package, (path, sha256))
-            hashes = sorted(shared.get(page, ()))
-            other = next((h for h in hashes if owners.get(h, (package,))[0] != package), None)
-            if same != sha256:
-                twin = f"{first} is another page of {package} in {release}"
-                remarks.append((page, line, "two-pages", twin))
-            elif other:
-                owner = f"hash {other} is of package {owners[other][0]} in {owners[other][1]}"
-                remarks.append((page, line, "two-packages", owner))
-            else:
-                owners.update(dict.fromkeys(hashes, (package, path)))
-            refused = bool(other) or same != sha256
-            verdicts.append((refused, len(verdicts), package in accepted, page))
-            if not refused:
-                accepted.setdefault(package, (path, sha256))
-    db.executemany("UPDATE page SET refused = ?, position = ?, copy = ? WHERE id = ?", verdicts)
-    db.executemany(
-        "DELETE FROM remark WHERE page = ?", [(page,) for refused, *_, page in verdicts if refused]
-    )
-    db.executemany("INSERT INTO remark VALUES (?, ?, ?, ?)", remarks)
-
-
-def _shared_hashes(db: sqlite3.Connection) -> Mapping[int, Sequence[str]]:
-    """The hashes that more than one package has, by page."""
-    found: dict[int, list[str]] = defaultdict(list)
-    for page, spec in db.execute(
-        "SELECT page, hash FROM entry WHERE hash IN ("
-        " SELECT hash FROM entry JOIN page ON page.id = entry.page"
-        " GROUP BY hash HAVING min(package) <> max(package))"
-    ):
-        found[page].append(spec)
-    return found
-
-
 _LISTINGS = """
-SELECT entry.hash, page.package, page.release, page.id AS page, entry.line, version, compiler, os,
-    platform, target, variants, size, stacks, tarball
-FROM entry JOIN page ON page.id = entry.page
+SELECT entry.hash, entry.package, page.release, page.id AS page, entry.line, is_binary,
+    page.number, page.path, entry.version, compiler, os, platform, target, variants,
+    iif(is_binary, coalesce(size.size, entry.size), entry.size),
+    namespace, flags, build_spec, external, dependencies, stacks,
+    iif(is_binary, coalesce(page.mirror || '/' || size.tarball, entry.tarball), NULL)
+FROM entry JOIN page ON page.id = entry.page LEFT JOIN size USING (page, hash)
 WHERE NOT page.refused AND NOT page.copy
 ORDER BY entry.hash, page.position
 """
 
 
 class _Listing(NamedTuple):
-    """A spec on an accepted page, as `_LISTINGS` selects it."""
+    """A spec in an accepted source, as `_LISTINGS` selects it."""
 
     hash: str
     package: str
     release: str
     page: int
     line: int
+    is_binary: int
+    number: int | None
+    path: str
     version: str
     compiler: str
     os: str
@@ -432,12 +259,21 @@ class _Listing(NamedTuple):
     target: str
     variants: str
     size: int | None
+    namespace: str | None
+    flags: str | None
+    build_spec: str | None
+    external: str | None
+    dependencies: str | None
     stacks: str
     tarball: str | None
 
 
 _MERGED = slice(_Listing._fields.index("version"), _Listing._fields.index("stacks"))
-_UNKNOWN = {("compiler", "none"), ("size", None)}
+_UNKNOWN = {
+    ("compiler", "none"),
+    *((column, None) for column in ("size", "namespace", "flags", "build_spec", "external")),
+    ("dependencies", None),
+}
 
 
 def _positions(db: sqlite3.Connection) -> dict[str, int]:
@@ -455,21 +291,104 @@ _SPECS = replace(
 
 
 def _check_specs(db: sqlite3.Connection, totals: "_Totals") -> Iterator[str]:
-    """Compare, spec by spec, the four tables that tell of specs; add up what the others need."""
-    tables = (_SPECS, schema.SPEC_STACKS, schema.SPEC_RELEASES, schema.SPEC_VARIANTS)
-    queries = [_select(table, f"WHERE {table.key[0]} = ?") for table in tables]
+    """Compare, spec by spec, the tables that tell of specs; add up what the others need."""
+    of_specs = (_SPECS, schema.SPEC_STACKS, schema.SPEC_RELEASES, schema.SPEC_VARIANTS)
+    of_nodes = (schema.NODES, schema.DEPENDENCIES)
+    queries = {table: _select(table, f"WHERE {table.key[0]} = ?") for table in of_specs + of_nodes}
     for spec, group in groupby(db.execute(_LISTINGS), key=itemgetter(0)):
         listings = [_Listing(*row) for row in group]
         kept = _merge(db, listings)
-        db.execute("INSERT INTO spec VALUES (?)", [spec])
-        rows = _spec_rows(kept, listings, totals.positions)
-        totals.add(kept, rows)
-        for table, query, expected in zip(tables, queries, rows, strict=True):
-            yield from _compare(table, expected, db.execute(query, [spec]))
-    for table in tables:
-        nowhere = f"WHERE {table.key[0]} NOT IN (SELECT hash FROM spec)"
-        for row in db.execute(_select(table, nowhere)):
-            yield _added(table, row)
+        binaries = [one for one in listings if one.is_binary]
+        row = (spec, kept.package, bool(binaries))
+        db.execute("INSERT INTO spec VALUES (?, ?, ?)", row)
+        expected = dict(zip(of_nodes, _node_rows(db, kept, listings), strict=True))
+        if binaries:
+            stacks = _stacks(db, listings)
+            rows = _spec_rows(kept, binaries, stacks, totals.positions)
+            totals.add(kept, rows)
+            expected |= dict(zip(of_specs, rows, strict=True))
+        for table, found in expected.items():
+            yield from _compare(table, found, db.execute(queries[table], [spec]))
+    for table in queries:
+        known = "hash FROM spec" if table in of_nodes else "hash FROM spec WHERE is_binary"
+        nowhere = f"WHERE {table.key[0]} NOT IN (SELECT {known})"
+        if table is not schema.NODES:
+            for row in db.execute(_select(table, nowhere)):
+                yield _added(table, row)
+
+
+def _stacks(db: sqlite3.Connection, listings: Sequence[_Listing]) -> set[tuple[str, str]]:
+    """Stack and release: as the indexes say, and where no index of a stack denies it, the pages."""
+    denied = {
+        (stack, one.release)
+        for one in listings
+        if not one.is_binary
+        for stack in _values(one.stacks)
+    }
+    found = set()
+    for one in listings:
+        for stack in _values(one.stacks) if one.is_binary else ():
+            if one.number is None and (stack, one.release) in denied:
+                row = (one.page, stack, one.hash)
+                db.execute("INSERT INTO overruled VALUES (?, ?, ?)", row)
+            else:
+                found.add((stack, one.release))
+    return found
+
+
+def _node_rows(
+    db: sqlite3.Connection, kept: _Listing, listings: Sequence[_Listing]
+) -> tuple[Collection[Row], Collection[Row]]:
+    """The rows of a hash in `nodes` and `dependencies`; what it depends on is noted."""
+    kind = "missing" if kept.external is None else "external"
+    if any(one.is_binary for one in listings):
+        kind = "binary"
+    external = (kept.external or None) if kind == "external" else None
+    edges = json.loads(kept.dependencies or "[]")
+    # The source of the edges that are kept is the first that tells them so.
+    source = next((one for one in listings if one.dependencies == kept.dependencies), kept)
+    db.executemany(
+        "INSERT INTO named VALUES (?, ?, ?, ?, ?)",
+        [(edge[0], source.number, kept.hash, edge[1], source.path) for edge in edges],
+    )
+    return (
+        [(kept.hash, kept.package, kept.version, kind, external)],
+        [(kept.hash, edge[0], *edge[2:6], as_json(edge[6])) for edge in edges],
+    )
+
+
+def _check_other_nodes(db: sqlite3.Connection) -> Iterator[str]:
+    """Compare the nodes of which no record was loaded, and note which dependencies are odd."""
+    odd = db.execute(
+        "SELECT dependency, number, named.spec, name, path, spec.package"
+        " FROM named LEFT JOIN spec ON spec.hash = dependency"
+        " WHERE spec.package IS NOT name ORDER BY dependency, number, named.spec"
+    )
+    elsewhere = {
+        row[0]: row[1:4]
+        for row in db.execute(
+            "SELECT hash, other.package, other.version, external, min(number) FROM other"
+            " JOIN page ON page.id = page WHERE NOT refused GROUP BY hash"
+        )
+    }
+    expected: list[Row] = []
+    remarks: list[Row] = []
+    for dependency, rows in groupby(odd.fetchall(), key=itemgetter(0)):
+        _, _, spec, name, path, package = next(rows)
+        if package is not None:
+            message = problems.other_name(spec, dependency, name, package)
+            remarks.append((path, "conflict", message))
+        elif dependency in elsewhere:
+            package, version, external = elsewhere[dependency]
+            kind = "missing" if external is None else "external"
+            expected.append((dependency, package, version, kind, external or None))
+        else:
+            expected.append((dependency, name, None, "missing", None))
+            message = problems.missing_record(spec, name, dependency)
+            remarks.append((path, "missing-record", message))
+    db.executemany("INSERT INTO remark SELECT id, 0, ?2, ?3 FROM page WHERE path = ?1", remarks)
+    others = _select(schema.NODES, "WHERE hash NOT IN (SELECT hash FROM spec)")
+    yield from _compare(schema.NODES, expected, db.execute(others))
 
 
 def _merge(db: sqlite3.Connection, listings: Sequence[_Listing]) -> _Listing:
@@ -486,9 +405,14 @@ def _newest_known(db: sqlite3.Connection, column: str, listings: Sequence[_Listi
     values = [(one, getattr(one, column)) for one in listings]
     known = [(one, value) for one, value in values if (column, value) not in _UNKNOWN]
     newest, kept = (known or values)[0]
+    if column == "dependencies":
+        newest, kept = _with_virtuals(known, newest, kept)
     for one, value in known:
         if _meaning(column, value) != _meaning(column, kept):
-            shown = (_plain(column, kept), newest.release, _plain(column, value))
+            if column == "dependencies" and value == _without_virtuals(kept):
+                continue
+            where = newest.path if newest.release == one.release else newest.release
+            shown = (_plain(column, kept), where, _plain(column, value))
             message = problems.conflict(one.hash, column, *shown)
             db.execute(
                 "INSERT INTO remark VALUES (?, ?, 'conflict', ?)", [one.page, one.line, message]
@@ -496,19 +420,41 @@ def _newest_known(db: sqlite3.Connection, column: str, listings: Sequence[_Listi
     return kept
 
 
+def _with_virtuals(
+    known: Sequence[tuple[_Listing, Any]], newest: _Listing, kept: Any
+) -> tuple[_Listing, Any]:
+    """The same dependencies with what they provide, where the newest source does not tell that."""
+    if kept is None or kept != _without_virtuals(kept):
+        return newest, kept
+    told = ((one, value) for one, value in known if _without_virtuals(value) == kept != value)
+    return next(told, (newest, kept))
+
+
+def _without_virtuals(dependencies: str) -> str:
+    return as_json([[*edge[:6], []] for edge in json.loads(dependencies)])
+
+
 def _meaning(column: str, value: Any) -> object:
     return _variant_values(value) if column == "variants" else value
 
 
 def _plain(column: str, value: Any) -> object:
+    if column == "dependencies":
+        return [problems.dependency(*edge) for edge in json.loads(value)]
     return _values(value) if column == "variants" else value
 
 
 def _spec_rows(
-    kept: _Listing, listings: Sequence[_Listing], positions: Mapping[str, int]
+    kept: _Listing,
+    listings: Sequence[_Listing],
+    in_stacks: Collection[tuple[str, str]],
+    positions: Mapping[str, int],
 ) -> tuple[Collection[Row], ...]:
     """The rows of a spec in `specs`, `spec_stacks`, `spec_releases` and `spec_variants`."""
-    stacks = {(kept.hash, stack, one.release) for one in listings for stack in _values(one.stacks)}
+    stacks = {(kept.hash, stack, release) for stack, release in in_stacks}
+    releases: dict[str, str | None] = {}
+    for one in listings:
+        releases[one.release] = releases.get(one.release) or one.tarball
     system = (kept.platform, kept.os, kept.target)
     row = (
         kept.hash,
@@ -523,13 +469,16 @@ def _spec_rows(
         kept.size,
         spec_text(kept.package, kept.version, _values(kept.variants), system, kept.compiler),
         as_json(sorted({stack for _, stack, _ in stacks})),
-        as_json([one.release for one in listings]),
+        as_json(list(releases)),
         positions[listings[0].release],
+        kept.namespace,
+        kept.flags,
+        kept.build_spec,
     )
     return (
         [row],
         stacks,
-        [(kept.hash, one.release, one.tarball) for one in listings],
+        [(kept.hash, release, tarball) for release, tarball in releases.items()],
         [(kept.hash, variant) for variant, _, _ in _variant_values(kept.variants)],
     )
 
@@ -558,6 +507,8 @@ class _Totals:
         self._release_packages: dict[str, set[str]] = defaultdict(set)
         self._specs: dict[str, Counter[str]] = defaultdict(Counter)
         self._variants: Counter[tuple[str, str, str]] = Counter()
+        # For each release, how many tarballs are in each of the two places of its mirror.
+        self._tarballs: dict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
 
     def add(self, kept: _Listing, rows: Sequence[Collection[Row]]) -> None:
         """Count one spec: its merged listing and its rows as `_spec_rows` gives them."""
@@ -572,8 +523,11 @@ class _Totals:
             self._stack_packages[stack].add(kept.package)
         for _, stack, release in in_stacks:
             self._stack_releases[stack].add(release)
-        for _, release, _ in in_releases:
+        for _, release, tarball in in_releases:
             self._release_packages[release].add(kept.package)
+            early, plain = self._tarballs[release]
+            more = mirrors.count_tarballs(release, [tarball] if tarball else [])
+            self._tarballs[release] = early + more[0], plain + more[1]
         self._specs["packages"][kept.package] += 1
         self._specs["targets"][kept.target] += 1
         self._specs["stacks"].update(stacks)
@@ -582,15 +536,27 @@ class _Totals:
 
     def rows(self, db: sqlite3.Connection) -> Iterator[tuple[Table, Collection[Row]]]:
         """The rows of each table that follows from the specs and the accepted pages."""
-        releases: dict[str, list[str]] = defaultdict(list)
+        releases: dict[str, set[str]] = defaultdict(set)
         for package, release in db.execute(
-            "SELECT DISTINCT package, release FROM page WHERE NOT refused"
+            "SELECT DISTINCT package, release FROM page WHERE NOT refused AND kind = 'page'"
         ):
-            releases[package].append(release)
+            releases[package].add(release)
+        for release, packages in self._release_packages.items():
+            for package in packages:
+                releases[package].add(release)
         yield schema.PACKAGES, [self._package(*one) for one in releases.items()]
-        yield schema.STACKS, [self._stack(name) for name in self._specs["stacks"]]
-        tarballs = _tarballs(db)
-        yield schema.RELEASES, [self._release(name, tarballs[name]) for name in self.positions]
+        homes: dict[str, tuple[str, int | None]] = {}
+        for release, stack, home, layout in db.execute(
+            "SELECT release, stack, home, layout FROM page WHERE NOT refused AND kind = 'index'"
+            " ORDER BY number"
+        ):
+            homes.setdefault(release, (home, layout))
+            self._stack_releases[stack].add(release)
+        yield schema.STACKS, [self._stack(name) for name in self._stack_releases]
+        yield (
+            schema.RELEASES,
+            [self._release(name, homes.get(name)) for name in self.positions],
+        )
         yield schema.VARIANTS, [(*variant, specs) for variant, specs in self._variants.items()]
         yield from _target_rows(self._specs["targets"])
 
@@ -613,10 +579,9 @@ class _Totals:
         releases = as_json(releases_newest_first(self._stack_releases[name]))
         return name, len(self._stack_packages[name]), self._specs["stacks"][name], releases
 
-    def _release(self, name: str, tarballs: tuple[int, int]) -> Row:
-        release = parse_release(name)
-        if release is None:
-            raise AssertionError(f"a page of release {name!r} was accepted")
+    def _release(self, name: str, cache: tuple[str, int | None] | None) -> Row:
+        release = release_of(name)
+        home, layout = cache or (None, None)
         return (
             name,
             release.kind,
@@ -624,21 +589,9 @@ class _Totals:
             self.positions[name],
             len(self._release_packages[name]),
             self._specs["releases"][name],
-            mirrors.mirror(name, *tarballs),
+            mirrors.mirror(name, *self._tarballs[name], home),
+            layout,
         )
-
-
-def _tarballs(db: sqlite3.Connection) -> Mapping[str, tuple[int, int]]:
-    """For each release, how many tarballs are in each of the two places of its mirror."""
-    found: dict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
-    for release, tarball in db.execute(
-        "SELECT release, tarball FROM entry JOIN page ON page.id = entry.page"
-        " WHERE tarball IS NOT NULL AND NOT refused AND NOT copy"
-    ):
-        early, plain = found[release]
-        more = mirrors.count_tarballs(release, [tarball])
-        found[release] = early + more[0], plain + more[1]
-    return found
 
 
 def _target_rows(specs: Mapping[str, int]) -> Iterator[tuple[Table, Collection[Row]]]:
@@ -659,13 +612,14 @@ def _check_ranks(db: sqlite3.Connection, totals: _Totals) -> Iterator[str]:
         "SELECT hash, version_rank, rank FROM built.specs LEFT JOIN rank USING (package, version)"
         " WHERE version_rank IS NOT rank"
     ):
-        yield f"specs {spec}, version_rank: pages say {rank}, database says {has}"
+        yield f"specs {spec}, version_rank: sources say {rank}, database says {has}"
 
 
 def _check_sources(db: sqlite3.Connection) -> Iterator[str]:
     expected = (
-        "SELECT path, 'page', iif(refused, NULL, release), iif(refused, NULL, package), NULL,"
-        " NULL, NULL, NULL, iif(refused, NULL, num_specs), bytes, sha256 FROM page"
+        "SELECT path, kind, iif(refused, NULL, release), iif(refused, NULL, package),"
+        " iif(refused, NULL, stack), iif(refused, NULL, layout), iif(refused, NULL, version),"
+        " iif(refused, NULL, num_records), iif(refused, NULL, num_specs), bytes, sha256 FROM page"
     )
     yield from _compare_queries(db, schema.SOURCES, expected)
 
@@ -680,10 +634,13 @@ def _compare_queries(db: sqlite3.Connection, table: Table, expected: str) -> Ite
 def _check_problems(db: sqlite3.Connection) -> Iterator[str]:
     db.execute("CREATE TABLE expected (path TEXT, line INTEGER, kind TEXT, message TEXT)")
     db.execute(
-        "INSERT INTO expected SELECT path, remark.line, kind, message FROM remark"
+        "INSERT INTO expected SELECT path, remark.line, remark.kind, message FROM remark"
         " JOIN page ON page.id = remark.page"
-        " WHERE refused OR NOT copy OR kind LIKE 'path-%'"
+        " WHERE refused OR NOT copy OR remark.kind LIKE 'path-%'"
     )
+    for path, line, stack, rows in _overruled(db):
+        row = (path, line, "stack", problems.overruled(stack, rows))
+        db.execute("INSERT INTO expected VALUES (?, ?, ?, ?)", row)
     db.create_function("unknown_key", 3, problems.unknown_key)
     db.execute(
         "INSERT INTO expected"
@@ -698,3 +655,12 @@ def _check_problems(db: sqlite3.Connection) -> Iterator[str]:
         "SELECT row_number() OVER (ORDER BY path, line, kind, message), path, severity(kind), kind,"
         " message FROM expected",
     )
+
+
+def _overruled(db: sqlite3.Connection) -> Iterator[tuple[str, int, str, list[str]]]:
+    rows = db.execute(
+        "SELECT path, page.line, overruled.stack, hash FROM overruled"
+        " JOIN page ON page.id = overruled.page ORDER BY path, overruled.stack"
+    ).fetchall()
+    for (path, line, stack), group in groupby(rows, key=itemgetter(0, 1, 2)):
+        yield path, line, stack, [row[3] for row in group]

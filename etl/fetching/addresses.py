@@ -12,8 +12,8 @@ from urllib.parse import unquote, urlsplit
 from etl.errors import WrongUseError
 from etl.fetching.web import FetchError
 from etl.order import parse_release
+from etl.sources.bounds import MAX_NAME, fault_of_name, is_longer
 from etl.sources.caches.fetched import LIST_NAME
-from etl.sources.pages.grammar import MAX_NAME, fault_of_name, is_longer
 
 PUBLIC = "https://binaries.spack.io"
 """Address of Spack's public bucket."""

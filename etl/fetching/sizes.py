@@ -19,9 +19,9 @@ from etl.fetching.keeping import JOURNAL, SIZES, Store
 from etl.fetching.records import binaries
 from etl.fetching.several import each
 from etl.fetching.web import FetchError, NotThereError, Web
+from etl.sources.bounds import HASH
 from etl.sources.caches.fetched import FetchedIndex
 from etl.sources.caches.manifests import MAX_BYTES, SPECS_FOLDER, Blob, read_manifest, tarball_blob
-from etl.sources.pages.grammar import HASH
 
 _LINE = re.compile(r"([a-z2-7]{32}) \d{1,19} blobs/sha256/[0-9a-f]{2}/[0-9a-f]{64}\n", re.ASCII)
 _NOT_POLITE = re.compile(r"[^A-Za-z0-9_+.-]")

@@ -24,15 +24,19 @@ class Choice(NamedTuple):
             not self.packages or package in self.packages
         )
 
+    def includes_release(self, release: str | None) -> bool:
+        """Whether to read an index of this release."""
+        return not self.releases or release in self.releases
+
     def check(self, releases: Collection[str], packages: Collection[str]) -> None:
         """Make sure that all that was asked for is there.
 
         Raises:
-            WrongUseError: there is no page of a release or package that was asked for.
+            WrongUseError: there is nothing of a release or package that was asked for.
         """
         for what, wanted, found in (
             ("release", self.releases, releases),
             ("package", self.packages, packages),
         ):
             if missing := sorted({*wanted}.difference(found)):
-                raise WrongUseError(f"no page of {what} {', '.join(missing)} in these paths")
+                raise WrongUseError(f"nothing of {what} {', '.join(missing)} in these paths")

@@ -3,7 +3,9 @@
 import hashlib
 import os
 import stat
-from typing import NamedTuple
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO, NamedTuple
 
 from etl.errors import Refusal, RefusedError
 
@@ -46,15 +48,30 @@ def read_content(real: bytes, most: int) -> Content:
     return Content(data, hashlib.sha256(data).hexdigest())
 
 
+@contextmanager
+def open_source(real: bytes) -> Iterator[BinaryIO]:
+    """Open a file to read.
+
+    Args:
+        real: its absolute path without links.
+
+    Raises:
+        RefusedError: it is not a regular file.
+        OSError: it cannot be opened.
+    """
+    # Without O_NONBLOCK a named pipe would wait for a writer for ever; a link was put there
+    # after the folder was searched.
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW
+    with open(os.open(real, flags), "rb") as file:  # noqa: PTH123
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise RefusedError(Refusal(0, "unreadable", "not a regular file"))
+        yield file
+
+
 def _read(real: bytes, most: int) -> bytes:
     try:
-        # Without O_NONBLOCK a named pipe would wait for a writer for ever; a link was put there
-        # after the folder was searched.
-        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW
-        with open(os.open(real, flags), "rb") as file:  # noqa: PTH123
+        with open_source(real) as file:
             status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise RefusedError(Refusal(0, "unreadable", "not a regular file"))
             if status.st_size > most:
                 raise RefusedError(too_large(status.st_size, most))
             # It may grow meanwhile, or be one of the kernel's, which have no size and no end.

@@ -1,7 +1,9 @@
-"""Find the pages below the folders that were named.
+"""Find the pages and the build caches below the folders that were named.
 
-Rule of the source: a page is `<release>/<package>/specs.md`. Any other file is a page only when
-it is named itself.
+Rules of the source: a page is `<release>/<package>/specs.md`. A folder is a build cache if it holds
+the manifest of an index (layout 3), `build_cache/index.json` (layout 2), an `index.json`, or what
+`fetch` wrote; of several, the first counts. Any other file is a page or an index only when it is
+named itself. What a build cache holds besides is not searched.
 
 No link leads out of the folder that was named: pages come from strangers, and what their links
 lead to is not theirs. Such a link is found, to be refused, and never followed. Other links need
@@ -12,15 +14,26 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import chain
 from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
 from etl.errors import WrongUseError
+from etl.sources.caches.fetched import LIST_NAME
+from etl.sources.caches.manifests import INDEX_PATH
 
 PAGE_NAME = "specs.md"
+INDEX_NAME = "index.json"
+OLD_INDEX = f"build_cache/{INDEX_NAME}"
+"""The index of a mirror of layout 2, below the mirror."""
+
+INDEX_MANIFESTS = INDEX_PATH.rsplit("/", 1)[0]
+"""Folder with the manifests of the indexes of a mirror of layout 3, below the mirror."""
+
+_SNIFFED = 64
+_GZIP = b"\x1f\x8b"
 
 _ENOUGH_FOLDERS = 16
 """So many folders keep several processes busy; most collections have more releases."""
@@ -51,27 +64,55 @@ class Folder(NamedTuple):
         file: as of `Found`.
         top: `real` of the folder that was named.
         named: `file` of the folder that was named.
+        release: the name that was given to the build cache there, if any.
+        is_fetched: whether the folder is in one that `fetch` wrote, whose list tells the caches.
     """
 
     real: str
     file: str
     top: str
     named: str
+    release: str | None = None
+    is_fetched: bool = False
+
+
+class FoundCache(NamedTuple):
+    """A build cache, or an index by itself.
+
+    Attributes:
+        folder: where it is.
+        below: the index, the folder of its manifests, or the list of what was fetched, below
+            that folder.
+        layout: 3, 2, or None of an index by itself and of a list.
+    """
+
+    folder: Folder
+    below: str
+    layout: int | None = None
 
 
 class Contents(NamedTuple):
-    """What is in a folder, or in several, in the order of names: pages, and folders to search."""
+    """What is in a folder, or in several, in the order of names."""
 
     pages: list[Found]
     folders: list[Folder]
+    caches: list[FoundCache]
 
 
-def named(path: Path) -> Found | Folder:
-    """What a person named: a page, or a folder to search.
+def named(path: Path) -> Found | FoundCache | Folder:
+    """What a person named: a page, an index, or a folder to search; `NAME=PATH` names a cache.
 
     Raises:
         WrongUseError: there is nothing, or neither file nor folder.
     """
+    name, equals, rest = str(path).partition("=")
+    if equals and name and rest and not os.path.lexists(path):
+        found = named(Path(rest))
+        if isinstance(found, Folder):
+            return found._replace(release=as_text(name))
+        if isinstance(found, FoundCache):
+            return found._replace(folder=found.folder._replace(release=as_text(name)))
+        raise WrongUseError(f"{rest}: a page, which names its release itself")
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError) as error:
@@ -81,8 +122,37 @@ def named(path: Path) -> Found | Folder:
     if stat.S_ISDIR(mode):
         return Folder(real, str(path), real, str(path))
     if stat.S_ISREG(mode):
-        return Found(real, str(path))
+        return _named_index(real, str(path)) or Found(real, str(path))
     raise WrongUseError(f"{path}: neither a page nor a folder")
+
+
+def _named_index(real: str, file: str) -> FoundCache | None:
+    """The cache of an index that was named itself; None if it is none."""
+    for index, layout in ((INDEX_PATH, 3), (OLD_INDEX, 2), (LIST_NAME, None)):
+        if real.endswith(f"/{index}"):
+            above = index.count("/") + 1
+            top, shown = real.rsplit("/", above)[0] or "/", file
+            for _ in range(above):
+                shown = os.path.dirname(shown) if shown else ""  # noqa: PTH120 - as it was named
+            found = INDEX_MANIFESTS if layout == 3 else index
+            return FoundCache(Folder(top, shown or ".", top, shown or "."), found, layout)
+    if not _is_index(real):
+        return None
+    folder, name = real.rsplit("/", 1)
+    shown = os.path.dirname(file) or "."  # noqa: PTH120
+    return FoundCache(Folder(folder or "/", shown, folder or "/", shown), name)
+
+
+def _is_index(real: str) -> bool:
+    if real.endswith((".json", ".json.gz")):
+        return True
+    try:
+        with open(real, "rb") as file:  # noqa: PTH123
+            start = file.read(_SNIFFED)
+    except OSError:
+        # It is told when it is read as a page.
+        return False
+    return start.startswith(_GZIP) or start.lstrip().startswith(b"{")
 
 
 def share_out(folder: Folder) -> Contents:
@@ -92,31 +162,41 @@ def share_out(folder: Folder) -> Contents:
         WrongUseError: a folder cannot be read.
     """
     pages: list[Found] = []
+    caches: list[FoundCache] = []
     folders = [folder]
     while 0 < len(folders) < _ENOUGH_FOLDERS:
         level = [_contents(each) for each in folders]
         pages += chain.from_iterable(each.pages for each in level)
+        caches += chain.from_iterable(each.caches for each in level)
         folders = [*chain.from_iterable(each.folders for each in level)]
-    return Contents(pages, folders)
+    return Contents(pages, folders, caches)
 
 
-def walk(folder: Folder) -> Iterator[Found]:
-    """All pages in and below a folder.
+def walk(folder: Folder) -> Iterator[Found | FoundCache]:
+    """All pages and build caches in and below a folder.
 
     Raises:
         WrongUseError: a folder cannot be read.
     """
     waiting = [folder]
     while waiting:
-        pages, folders = _contents(waiting.pop())
+        pages, folders, caches = _contents(waiting.pop())
         yield from pages
+        yield from caches
         waiting.extend(reversed(folders))
 
 
 def _contents(folder: Folder) -> Contents:
-    found = Contents([], [])
+    found = Contents([], [], [])
     above = folder.real.rstrip("/")
-    for entry in _listed(folder.file):
+    entries = _listed(folder.file)
+    if cache := _cache_in(folder, {entry.name for entry in entries}):
+        found.caches.append(cache)
+        is_list = cache.below == LIST_NAME
+        folder = folder._replace(is_fetched=folder.is_fetched or is_list)
+        of_cache = () if is_list else ("v3", "blobs", "build_cache")
+        entries = [entry for entry in entries if entry.name not in of_cache]
+    for entry in entries:
         real = f"{above}/{entry.name}"
         is_folder = _is_folder(entry)
         if entry.is_symlink():
@@ -127,6 +207,27 @@ def _contents(folder: Folder) -> Contents:
         elif entry.name == PAGE_NAME:
             found.pages.append(Found(real, entry.path))
     return found
+
+
+def _cache_in(folder: Folder, names: Collection[str]) -> FoundCache | None:
+    """The build cache that a folder holds, if any."""
+    if folder.is_fetched:
+        return None
+    if LIST_NAME in names:
+        return FoundCache(folder, LIST_NAME)
+    # Most folders hold none of these names, and are not looked into.
+    for index, layout in ((INDEX_MANIFESTS, 3), (OLD_INDEX, 2), (INDEX_NAME, None)):
+        if index.partition("/")[0] in names and os.path.exists(f"{folder.file}/{index}"):  # noqa: PTH110
+            return FoundCache(folder, index, layout)
+    return None
+
+
+def holds_cache(folder: str) -> bool:
+    """Whether a folder is a build cache."""
+    return any(
+        os.path.exists(f"{folder}/{index}")  # noqa: PTH110
+        for index in (INDEX_MANIFESTS, OLD_INDEX, INDEX_NAME)
+    )
 
 
 def _behind_link(folder: Folder, link: str, own_path: str, is_folder: bool) -> Iterator[Found]:

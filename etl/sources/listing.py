@@ -1,4 +1,4 @@
-"""List the files that should be pages, with the release and the package each is of.
+"""List the files that should be pages, with the release and the package each is of; and indexes.
 
 A page in upstream's layout is believed to be of the release and the package that its folders name
 until it is read, so that it need not be opened for being listed. Any other page, and pages with
@@ -9,19 +9,23 @@ opened twice.
 import os
 import re
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from itertools import chain
+from itertools import chain, groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from etl.errors import Refusal, RefusedError, WrongUseError
+from etl.order import releases_newest_first
+from etl.sources.caches.listing import ROOT, ListedIndex, indexes_of
 from etl.sources.choice import Choice
 from etl.sources.content import Content, no_content, read_content
 from etl.sources.find import (
     PAGE_NAME,
     Folder,
     Found,
+    FoundCache,
     as_text,
     layout_path,
     named,
@@ -37,6 +41,15 @@ TASKS_OF_FOLDER = 128
 
 # Any other page than one that begins so is parsed whole for its names.
 _HEAD = re.compile(grammar.ORDINARY_HEAD, re.ASCII)
+
+INDEX_COLUMNS = ", ".join(ListedIndex._fields)
+"""What to select from `indexes` for a `ListedIndex`.
+
+Their rowids are the order in which they count: newest release first, and in it the whole mirror
+first, then stacks by name.
+"""
+
+_INSERT_INDEX = f"INSERT INTO indexes VALUES ({', '.join('?' * len(ListedIndex._fields))})"
 
 Item = TypeVar("Item")
 _Row = tuple[object, ...]
@@ -151,21 +164,28 @@ def list_files(
         Numbers of files as they are listed.
 
     Raises:
-        WrongUseError: a path is missing or holds no pages.
+        WrongUseError: a path is missing, or holds neither pages nor build caches.
     """
+    caches: list[FoundCache] = []
     with closing(sqlite3.connect(folder / "files.db")) as files, files:
         files.execute("PRAGMA synchronous = OFF")
         files.execute(f"CREATE TABLE files ({FILE_COLUMNS}, content, PRIMARY KEY (real))")
+        files.execute(f"CREATE TABLE indexes ({INDEX_COLUMNS})")
         for path in paths:
             number = 0
-            for rows in _found(named(path), workers):
+            for rows, found in _found(named(path), workers):
                 files.executemany(_INSERT, ((*row, b"") for row in rows))
-                number += len(rows)
+                caches += found
+                number += len(rows) + len(found)
                 yield len(rows)
             if not number:
                 raise WrongUseError(
-                    f"{path}: no pages here; expected <release>/<package>/{PAGE_NAME} below it"
+                    f"{path}: neither pages nor build caches here; expected"
+                    f" <release>/<package>/{PAGE_NAME} or a mirror with an index below it"
                 )
+        indexes = _indexes(caches, choice, workers)
+        files.executemany(_INSERT_INDEX, indexes)
+        yield len(indexes)
         files.execute("CREATE INDEX by_path ON files (path)")
         while _read_others(files, choice, workers):
             # What was read can have the path of a page that was not.
@@ -183,11 +203,18 @@ class _Task(NamedTuple):
     folders: Sequence[Folder]
 
 
-def _found(top: Found | Folder, workers: Workers) -> Iterator[Sequence[_Row]]:
+_Listing = tuple[Sequence[_Row], Sequence[FoundCache]]
+
+
+def _found(top: Found | FoundCache | Folder, workers: Workers) -> Iterator[_Listing]:
     if isinstance(top, Found):
-        yield [tuple(_listed(top))]
+        yield [tuple(_listed(top))], ()
         return
-    pages, folders = share_out(top)
+    if isinstance(top, FoundCache):
+        yield (), [top]
+        return
+    pages, folders, caches = share_out(top)
+    yield (), caches
     tasks = chain(
         (_Task(part, ()) for part in _parts(pages)), (_Task((), part) for part in _parts(folders))
     )
@@ -199,10 +226,54 @@ def _parts(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
     return (items[start : start + size] for start in range(0, len(items), size))
 
 
-def _list(task: _Task) -> list[_Row]:
-    pages = chain(task.pages, *map(walk, task.folders))
-    # A plain tuple goes to another process in half the time.
-    return [tuple(_listed(page)) for page in pages]
+def _list(task: _Task) -> _Listing:
+    rows: list[_Row] = []
+    caches: list[FoundCache] = []
+    for found in chain(task.pages, *map(walk, task.folders)):
+        if isinstance(found, FoundCache):
+            caches.append(found)
+        else:
+            # A plain tuple goes to another process in half the time.
+            rows.append(tuple(_listed(found)))
+    return rows, caches
+
+
+def _indexes(caches: Sequence[FoundCache], choice: Choice, workers: Workers) -> list[ListedIndex]:
+    """The indexes that are wanted, each once, in the order in which they count."""
+    found = [index for listed in workers.run(_read_cache, caches) for index in listed]
+    # Of one whose release cannot be told, nobody knows whether it is wanted.
+    wanted = {i for i in found if i.release is None or choice.includes_release(i.release)}
+    releases = releases_newest_first({index.release or "" for index in wanted})
+    place = {release: number for number, release in enumerate(releases)}
+    in_order = sorted(wanted, key=lambda index: _order_of_index(index, place))
+    return list(_each_path_once(in_order))
+
+
+def _read_cache(cache: FoundCache) -> list[ListedIndex]:
+    return list(indexes_of(cache))
+
+
+def _order_of_index(index: ListedIndex, place: Mapping[str, int]) -> tuple[object, ...]:
+    is_stack = index.stack != ROOT
+    # Which of two copies is read depends on neither the folders nor the order of the arguments.
+    content = (index.unread_kind or "", index.sha256, -(index.layout or 0))
+    return (place[index.release or ""], is_stack, index.stack or "", *content, index.file)
+
+
+def _each_path_once(indexes: Iterable[ListedIndex]) -> Iterator[ListedIndex]:
+    """Leave copies out, and refuse a second index of a stack that differs."""
+    for path, group in groupby(indexes, key=attrgetter("path")):
+        kept: dict[object, ListedIndex] = {}
+        for index in group:
+            kept.setdefault((index.sha256, index.unread_kind, index.unread_message), index)
+        first, *others = kept.values()
+        yield first
+        for number, other in enumerate(others, start=2):
+            numbered = other._replace(path=f"{path} ({number})")
+            if not other.unread_kind:
+                message = f"{first.file} is another index of this stack, and differs"
+                numbered = numbered.refused(Refusal(0, "two-indexes", message))
+            yield numbered
 
 
 def _listed(found: Found) -> ListedFile:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import pytest
 
 from etl.errors import RefusedError
+from etl.sources import bounds
 from etl.sources.pages import fast, general, grammar
 from tests.pages import dag_hash, page, spec, write, write_specs
 
@@ -167,7 +168,7 @@ LARGE: dict[str, tuple[Callable[[], str], str]] = {
     ),
     "many commas in each spec": (
         lambda: with_specs([{"variants": ["x=" + "," * 24_000]}] * 1_200),
-        f"6: spec 1 ('{dag_hash('a')}'): variants have more than {grammar.MAX_VALUES} values"
+        f"6: spec 1 ('{dag_hash('a')}'): variants have more than {bounds.MAX_VALUES} values"
         " (and 1,199 more specs) [too-large]",
     ),
     "many values": (

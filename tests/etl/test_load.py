@@ -15,6 +15,7 @@ from sqlite_utils import Database
 
 from etl.cli import main
 from etl.schema import MAX_ROW, TABLES, Table
+from etl.sources import bounds
 from etl.sources.pages import grammar
 from tests.conftest import build
 from tests.pages import REAL, dag_hash, page, spec, write, write_specs
@@ -373,7 +374,7 @@ def largest_row(database: Path, table: Table) -> int:
 
 def test_the_largest_spec_and_package_that_are_accepted_can_be_shown(tmp_path: Path) -> None:
     # Its variants have as many bytes as they may have, and the package names as much as it may.
-    longest = [f"x=ü{'v' * (grammar.MAX_VARIANTS - len('x=ü') - 5)}"]
+    longest = [f"x=ü{'v' * (bounds.MAX_VARIANTS - len('x=ü') - 5)}"]
     most = 250
     names = [
         f"{number:02}{'n' * (most - 2)}" for number in range((grammar.MAX_NAMES - 2_000) // 255)
@@ -387,7 +388,7 @@ def test_the_largest_spec_and_package_that_are_accepted_can_be_shown(tmp_path: P
     database = build(tmp_path / "a.db", tmp_path / "pages")
     sizes = {table.name: largest_row(database, table) for table in TABLES}
     assert {name: size for name, size in sizes.items() if size > MAX_ROW} == {}
-    assert sizes["specs"] > 2 * grammar.MAX_VARIANTS
+    assert sizes["specs"] > 2 * bounds.MAX_VARIANTS
     assert MAX_ROW == 250_000
 
 

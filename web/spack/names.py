@@ -6,13 +6,14 @@ from urllib.parse import urlencode
 from datasette.utils import tilde_encode
 
 from etl.schema import PACKAGES, RELEASES, STACKS, TABLES, VARIANTS
+from etl.sources import bounds
 from etl.sources.pages import grammar
 from etl.spelling import variant_values
 
 DATABASE = "spack-cache"
 """The name by which Datasette knows the database."""
 
-DAG_HASH = grammar.HASH
+DAG_HASH = bounds.HASH
 HASH_LENGTH = 32
 
 WEB_ADDRESS = grammar.WEB_ADDRESS

@@ -15,6 +15,7 @@ import msgspec
 
 from etl.order import parse_release
 from etl.records import Facts, Spec
+from etl.sources import bounds
 from etl.sources.pages import grammar
 from etl.sources.pages.grammar import Meta, Page
 from etl.spelling import Stacks, Variants, spell_compiler, spell_stacks, spell_variants
@@ -136,8 +137,8 @@ def _meta(data: bytes) -> Meta:
     # that a key occurs twice, of which the decoder keeps only one.
     if (
         data.count(b'"') != 2 * texts
-        or not all(0 <= n <= grammar.MAX_SIZE for n in (raw.num_specs, *counts.values()))
-        or max(map(len, chain(counts, *lists.values())), default=0) > grammar.MAX_NAME
+        or not all(0 <= n <= bounds.MAX_SIZE for n in (raw.num_specs, *counts.values()))
+        or max(map(len, chain(counts, *lists.values())), default=0) > bounds.MAX_NAME
     ):
         raise _NotOrdinaryError
     lists["compilers"] = frozenset(map(spell_compiler, lists["compilers"]))
@@ -165,7 +166,7 @@ def _specs(data: memoryview, quotes_there: int) -> tuple[Spec, ...]:
         size: int | None = None
         if raw.size == "-":
             quotes += 2
-        elif isinstance(raw.size, int) and 0 <= raw.size <= grammar.MAX_SIZE:
+        elif isinstance(raw.size, int) and 0 <= raw.size <= bounds.MAX_SIZE:
             size = raw.size
         else:
             raise _NotOrdinaryError
@@ -206,7 +207,7 @@ def _good_hashes(hashes: list[str]) -> bool:
 @lru_cache(maxsize=512)
 def _version(data: bytes) -> str:
     versions = _decode_texts(data)
-    if len(versions) != 1 or not versions[0] or len(versions[0]) > grammar.MAX_NAME:
+    if len(versions) != 1 or not versions[0] or len(versions[0]) > bounds.MAX_NAME:
         raise _NotOrdinaryError
     return versions[0]
 
@@ -217,11 +218,11 @@ def _long_variants(data: bytes) -> tuple[Variants, int]:
     variants = tuple(_decode_texts(data))
     if (
         not all(map(grammar.VARIANT.fullmatch, variants))
-        or sum(variant.count(",") + 1 for variant in variants) > grammar.MAX_VALUES
+        or sum(variant.count(",") + 1 for variant in variants) > bounds.MAX_VALUES
     ):
         raise _NotOrdinaryError
     spelled = spell_variants(variants)
-    if len(spelled.json) > grammar.MAX_VARIANTS:
+    if len(spelled.json) > bounds.MAX_VARIANTS:
         raise _NotOrdinaryError
     return spelled, 2 * len(variants)
 
@@ -244,13 +245,13 @@ _stacks = lru_cache(maxsize=1024)(_long_stacks)
 
 @lru_cache(maxsize=1024)
 def _name(name: str) -> str:
-    if len(name) > grammar.MAX_NAME or grammar.fault_of_name(name):
+    if len(name) > bounds.MAX_NAME or bounds.fault_of_name(name):
         raise _NotOrdinaryError
     return name
 
 
 @lru_cache(maxsize=1024)
 def _compiler(compiler: str) -> str:
-    if len(compiler) > grammar.MAX_NAME or not grammar.COMPILER.fullmatch(compiler):
+    if len(compiler) > bounds.MAX_NAME or not grammar.COMPILER.fullmatch(compiler):
         raise _NotOrdinaryError
     return spell_compiler(compiler)

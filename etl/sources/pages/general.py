@@ -11,7 +11,6 @@ objects of `spec_details` are read one after the other, and YAML is read from th
 import codecs
 import json
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from etl.errors import Refusal, RefusedError
 from etl.order import parse_release
 from etl.problems import MOST_OF_A_KIND, more_of_a_kind
 from etl.records import Facts, Spec
+from etl.sources import bounds
 from etl.sources.content import too_large
 from etl.sources.pages import grammar
 from etl.sources.pages.grammar import Meta, Page
@@ -104,20 +104,9 @@ def _split(data: bytes) -> tuple[int, int, int]:
     return first.end() + 1, last.start(), last.end()
 
 
-def _control(text: str) -> str | None:
-    """The first control character or lone surrogate of a text, if any."""
-    if text.isprintable():
-        return None
-    return next((c for c in text if unicodedata.category(c) in ("Cc", "Cs")), None)
-
-
 def _short(value: object, most: int = 60) -> str:
     text = repr(value)
     return text if len(text) <= most else f"{text[:most]}…"
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= grammar.MAX_NAME else f"{text[: grammar.MAX_NAME]}…"
 
 
 @dataclass(frozen=True, slots=True)
@@ -472,7 +461,9 @@ class _Unknown:
     def add(self, place: str, keys: Iterable[str], times: int = 1) -> None:
         for key in keys:
             # One that nobody knows may hold anything, and must be stored.
-            shown = _shortened(key.encode("unicode_escape").decode() if _control(key) else key)
+            shown = bounds.shortened(
+                key.encode("unicode_escape").decode() if bounds.control_in(key) else key
+            )
             if (place, shown) in self.named or len(self.named) < MOST_OF_A_KIND:
                 self.named[place, shown] += times
             else:
@@ -505,21 +496,21 @@ class _Check:
     def fault(self, kind: str, text: str) -> None:
         self.faults.add(self.line, kind, text, self.where)
 
-    def text(self, key: str, value: object, most: int = grammar.MAX_NAME) -> str:
+    def text(self, key: str, value: object, most: int = bounds.MAX_NAME) -> str:
         if not isinstance(value, str):
             self.fault("type", f"{key} is {_type(value)}, expected a text")
             return ""
-        if found := _control(value):
+        if found := bounds.control_in(value):
             self.fault("encoding", f"{key} holds the character U+{ord(found):04X}")
             return ""
-        if grammar.is_longer(value, most):
+        if bounds.is_longer(value, most):
             self.fault("too-large", f"{key} {_short(value)} has more than {most:,} bytes")
             return ""
         return value
 
     def name(self, key: str, value: object) -> str:
         name = self.text(key, value)
-        if name == value and (reason := grammar.fault_of_name(name)):
+        if name == value and (reason := bounds.fault_of_name(name)):
             self.fault("name", f"{key} {_short(value)} {reason}")
         return name
 
@@ -535,7 +526,7 @@ class _Check:
         if type(value) is not int:
             self.fault("type", f"{key} is {_type(value)}, expected a whole number")
             return 0
-        if not 0 <= value <= grammar.MAX_SIZE:
+        if not 0 <= value <= bounds.MAX_SIZE:
             self.fault("size", f"{key} is {_short(value)}, expected 0 to 2^63-1")
             return 0
         return value
@@ -608,7 +599,7 @@ def _release(check: _Check, value: object) -> str:
         check.fault("categories", f"categories is {_short(value)}, expected [package, <release>]")
         return ""
     release = check.name("release", categories[1])
-    if release and not grammar.fault_of_name(release) and parse_release(release) is None:
+    if release and not bounds.fault_of_name(release) and parse_release(release) is None:
         check.fault(
             "release",
             f"release {_short(release)}, expected develop, develop-YYYY-MM-DD "
@@ -697,12 +688,12 @@ class _Lists:
     def variants(self, check: _Check, listed: tuple[str, ...]) -> Variants:
         if found := self._variants.get(listed):
             return found
-        if sum(text.count(",") + 1 for text in listed) > grammar.MAX_VALUES:
-            check.fault("too-large", f"variants have more than {grammar.MAX_VALUES:,} values")
+        if sum(text.count(",") + 1 for text in listed) > bounds.MAX_VALUES:
+            check.fault("too-large", f"variants have more than {bounds.MAX_VALUES:,} values")
             return spell_variants(())
         spelled = spell_variants(listed)
-        if grammar.is_longer(spelled.json, grammar.MAX_VARIANTS):
-            check.fault("too-large", f"variants have more than {grammar.MAX_VARIANTS:,} bytes")
+        if bounds.is_longer(spelled.json, bounds.MAX_VARIANTS):
+            check.fault("too-large", f"variants have more than {bounds.MAX_VARIANTS:,} bytes")
             return spell_variants(())
         self._weight += grammar.weight(spelled)
         if self._weight > grammar.MAX_LISTED:
@@ -736,7 +727,7 @@ def _spec(check: _Check, item: dict[str, Any], lists: _Lists) -> Spec:
 
 def _hash(check: _Check, value: object) -> str:
     text = check.text("hash", value)
-    if isinstance(value, str) and not grammar.HASH.fullmatch(text):
+    if isinstance(value, str) and not bounds.HASH.fullmatch(text):
         check.fault("hash", f"hash is {_short(value)}, expected 32 characters of a-z and 2-7")
         return ""
     return text
@@ -761,7 +752,7 @@ def _compiler(check: _Check, value: object) -> str:
 
 def _variant(check: _Check) -> Callable[[str, object], str]:
     def variant(key: str, value: object) -> str:
-        text = check.text(key, value, grammar.MAX_VARIANTS)
+        text = check.text(key, value, bounds.MAX_VARIANTS)
         if text == value and not grammar.VARIANT.fullmatch(text):
             check.fault("variant", f"variant {_short(value)}, expected +name, ~name or name=value")
             return ""
@@ -773,7 +764,7 @@ def _variant(check: _Check) -> Callable[[str, object], str]:
 def _size(check: _Check, value: object) -> int | None:
     if value == "-":
         return None
-    if type(value) is int and 0 <= value <= grammar.MAX_SIZE:
+    if type(value) is int and 0 <= value <= bounds.MAX_SIZE:
         return value
     kind = "size" if type(value) in (int, float) else "type"
     check.fault(kind, f'size is {_type(value)}, expected "-" or a whole number of bytes')

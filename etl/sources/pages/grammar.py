@@ -40,20 +40,8 @@ MAX_SCALAR = 500
 MAX_DEPTH = 16
 """Deepest nesting of YAML; a real page has 5 levels."""
 
-MAX_SIZE = 2**63 - 1
-"""Largest number of bytes that SQLite's INTEGER holds."""
-
-MAX_NAME = 250
-"""Most bytes of a name, a version or a compiler."""
-
 MAX_TARBALL = 4_000
 """Most bytes of the address of a tarball."""
-
-MAX_VARIANTS = MAX_ROW // 10
-"""Most bytes of a spec's variants as JSON; real ones have some hundreds."""
-
-MAX_VALUES = 500
-"""Most values that the variants of a spec stand for, `x=a,b` being two."""
 
 MAX_STACKS = 100
 """Most stacks of a spec."""
@@ -77,32 +65,14 @@ SPEC_KEYS = frozenset({*SPEC_REQUIRED, "tarball"})
 ORDINARY_HEAD = rb'---\ntitle: "([\w.+-]+)"\nlayout: cache\ncategories: \[package, ([\w.+-]+)\]\n'
 """Pattern of how pages that upstream wrote begin: package and release."""
 
-HASH = re.compile(r"[a-z2-7]{32}", re.ASCII)
 VARIANT = re.compile(r"(\+\+?|~~?)[\w.-]+|[\w.-]+:?==?.*", re.ASCII)
 COMPILER = re.compile(r"[^@]+(@=?[^@=]+)?")
 WEB_ADDRESS = re.compile(r"https?://[^/\s]", re.IGNORECASE)
 
 
-def fault_of_name(name: str) -> str | None:
-    """What is wrong with the name of a package, release, stack or system, if anything."""
-    if not name:
-        return "is empty"
-    if "/" in name:
-        return "holds a slash"
-    if ".." in name:
-        return "holds .."
-    return None
-
-
 def weight(variants: Variants) -> int:
     """What a list of variants weighs in memory: about as much as three values, and its values."""
     return 3 + len(variants.values)
-
-
-def is_longer(text: str, most: int) -> bool:
-    """Whether a text has more bytes than it may have."""
-    # A character has at most four bytes.
-    return len(text) > most or (len(text) * 4 > most and len(text.encode()) > most)
 
 
 class Meta(NamedTuple):

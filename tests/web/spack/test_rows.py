@@ -13,7 +13,7 @@ import pytest
 from datasette.app import Datasette
 
 from etl.schema import MAX_ROW
-from etl.sources.pages import grammar
+from etl.sources import bounds
 from tests.conftest import build
 from tests.pages import dag_hash, spec, write_specs
 from tests.web.conftest import open_site
@@ -21,7 +21,7 @@ from tests.web.seen import links, sections, tags
 from web.spack import commands
 
 VARIANTS = [
-    f"option_{number:04}=value_with_a_long_name_{number:04}" for number in range(grammar.MAX_VALUES)
+    f"option_{number:04}=value_with_a_long_name_{number:04}" for number in range(bounds.MAX_VALUES)
 ]
 VERSIONS = [f"1.{number}.{'0' * 30}" for number in range(600)]
 LETTERS = "abcdefghijklmnopqrstuvwxyz234567"

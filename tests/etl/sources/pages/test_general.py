@@ -5,6 +5,7 @@ import json
 import pytest
 
 from etl.errors import Refusal, RefusedError
+from etl.sources import bounds
 from etl.sources.pages import fast, general, grammar
 from tests.etl.oracle import comparable, told
 from tests.pages import REAL, dag_hash, page, spec
@@ -365,7 +366,7 @@ def accepted(text: str) -> bool:
 
 
 def test_a_value_may_have_as_many_bytes_as_the_site_can_show() -> None:
-    for key, most in (("os", grammar.MAX_NAME), ("tarball", grammar.MAX_TARBALL)):
+    for key, most in (("os", bounds.MAX_NAME), ("tarball", grammar.MAX_TARBALL)):
         assert accepted(with_spec(**{key: "a" * most}))
         assert refused(with_spec(**{key: "a" * (most + 1)})) == (
             6,
@@ -374,27 +375,27 @@ def test_a_value_may_have_as_many_bytes_as_the_site_can_show() -> None:
         )
         # Bytes of UTF-8 are counted, not characters.
         assert not accepted(with_spec(**{key: "ü" * (most // 2 + 1)}))
-    assert accepted(with_spec(versions=["1" * grammar.MAX_NAME], compiler="g" * grammar.MAX_NAME))
-    assert not accepted(with_spec(versions=["1" * (grammar.MAX_NAME + 1)]))
-    assert not accepted(with_spec(compiler="g" * (grammar.MAX_NAME + 1)))
-    assert not accepted(with_spec(stacks=["s" * (grammar.MAX_NAME + 1)]))
+    assert accepted(with_spec(versions=["1" * bounds.MAX_NAME], compiler="g" * bounds.MAX_NAME))
+    assert not accepted(with_spec(versions=["1" * (bounds.MAX_NAME + 1)]))
+    assert not accepted(with_spec(compiler="g" * (bounds.MAX_NAME + 1)))
+    assert not accepted(with_spec(stacks=["s" * (bounds.MAX_NAME + 1)]))
 
 
 def test_the_variants_of_a_spec_are_bounded_in_bytes_and_in_values() -> None:
-    room = grammar.MAX_VARIANTS - len('["x="]')
+    room = bounds.MAX_VARIANTS - len('["x="]')
     assert accepted(with_spec(variants=[f"x={'a' * room}"]))
-    more = f"{A}variants have more than {grammar.MAX_VARIANTS:,} bytes"
+    more = f"{A}variants have more than {bounds.MAX_VARIANTS:,} bytes"
     assert refused(with_spec(variants=[f"x={'a' * (room + 1)}"])) == (6, "too-large", more)
     # Quotes and backslashes take two bytes in JSON.
     assert refused(with_spec(variants=["x=" + '"' * (room // 2 + 1)])) == (6, "too-large", more)
-    values = ",".join("a" * (grammar.MAX_VALUES - 1))
+    values = ",".join("a" * (bounds.MAX_VALUES - 1))
     assert accepted(with_spec(variants=["+b", f"x={values}"]))
     assert refused(with_spec(variants=["+b", f"x={values},a"])) == (
         6,
         "too-large",
-        f"{A}variants have more than {grammar.MAX_VALUES:,} values",
+        f"{A}variants have more than {bounds.MAX_VALUES:,} values",
     )
-    assert not accepted(with_spec(variants=["+b"] * (grammar.MAX_VALUES + 1)))
+    assert not accepted(with_spec(variants=["+b"] * (bounds.MAX_VALUES + 1)))
 
 
 def test_the_stacks_of_a_spec_are_bounded() -> None:
