@@ -2,11 +2,12 @@
 
 PYTHON ?= python3
 PAGES ?= data/_cache
+CACHES ?= caches
 PORT ?= 8001
 SKIP_BAD ?=
 BUILD_OPTIONS ?= $(if $(SKIP_BAD),--skip-bad)
-# The shell takes it from the environment, whatever characters are in it.
-export PAGES
+# The shell takes them from the environment, whatever characters are in them.
+export PAGES CACHES
 
 VENV = .venv
 PY = $(VENV)/bin/python
@@ -18,7 +19,7 @@ PIP_INSTALL = $(PY) -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL = build
 .DELETE_ON_ERROR:
-.PHONY: build serve test check format pictures lock bench clean help
+.PHONY: build serve fetch test check format pictures lock bench clean help
 
 ## build: the environment in .venv and the database from PAGES (this is the default)
 build: $(INSPECT)
@@ -27,6 +28,13 @@ build: $(INSPECT)
 serve: build
 	@options=$$($(PY) -m publish options $(DB) $(INSPECT)) && \
 	    eval "$(VENV)/bin/datasette serve $$options --port $(PORT)"
+
+## fetch: today's build caches into caches/; RELEASES="develop v0.23.1", STACKS=, MIRROR=URL, SIZES=1
+fetch: $(READY)
+	@set -f; \
+	for release in $$RELEASES; do set -- "$$@" "--release=$$release"; done; \
+	for stack in $$STACKS; do set -- "$$@" "--stack=$$stack"; done; \
+	$(PY) -m etl fetch $${SIZES:+--sizes} "$$@" -- "$$CACHES" $$MIRROR
 
 ## test: all tests
 test: $(TEST_READY)

@@ -3,8 +3,6 @@
 import os
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,18 +10,15 @@ from typing import Any
 import click
 
 from etl.build import MAX_JOBS, Report, Request, build, check
-from etl.errors import FailedError, WrongUseError
-from etl.problems import Problem
+from etl.cli_fetch import fetch_command
+from etl.speaking import Failed as _Failed
+from etl.speaking import Speaker as _Speaker
+from etl.speaking import clear_messages as _clear_messages
+from etl.speaking import counted as _count
+from etl.speaking import in_megabytes as _bytes
+from etl.speaking import no_output as _no_output
 
 _MOST_DIFFERENCES = 100
-_LONGEST_MESSAGE = 2_000
-
-
-class _Failed(click.ClickException):
-    exit_code = 1
-
-    def format_message(self) -> str:
-        return self.message
 
 
 class _Program(click.Group):
@@ -37,17 +32,13 @@ class _Program(click.Group):
             sys.exit(failed.exit_code)
 
 
-def _no_output(error: OSError) -> _Failed:
-    # What waits to be written would fail once more when the program ends.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return _Failed(f"The standard output cannot be written: {error.strerror}")
-
-
 @click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="spack-cache-to-sqlite")
 def main() -> None:
     """Turn the pages of Spack's build cache website into a SQLite database."""
 
+
+main.add_command(fetch_command)
 
 _PATHS = click.argument(
     "paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path)
@@ -157,94 +148,6 @@ def verify_command(database: Path, quiet: bool, **request: Any) -> None:
         say.line(f"{database} holds what the pages say ({time.monotonic() - started:.1f} s)")
 
 
-@contextmanager
-def _clear_messages() -> Iterator[None]:
-    """Turn what can go wrong into one line and an exit status."""
-    try:
-        yield
-    except WrongUseError as error:
-        raise click.UsageError(str(error)) from None
-    except FailedError as error:
-        raise _Failed(str(error)) from None
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        # Said here, lest it is taken for the standard output's.
-        where = f"{os.fsdecode(error.filename)}: " if error.filename else ""
-        raise _Failed(f"{where}{error.strerror}") from None
-    except MemoryError:
-        raise _Failed("There is not enough memory; with --jobs 1 less is needed.") from None
-    except KeyboardInterrupt:
-        raise _Failed("Interrupted.") from None
-
-
-class _Speaker:
-    """Says what happens: a progress bar on a terminal, plain lines otherwise."""
-
-    def __init__(self, quiet: bool) -> None:
-        self._quiet = quiet
-        self._step = ""
-        self._bar: Any = None
-        self._on_terminal = sys.stderr is not None and sys.stderr.isatty()
-
-    def line(self, text: str) -> None:
-        """Say something of interest on the standard output."""
-        self._end_step()
-        if not self._quiet:
-            self.answer(text)
-
-    def answer(self, text: str) -> None:
-        """Say what was asked for on the standard output."""
-        self._end_step()
-        try:
-            click.echo(text)
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            raise _no_output(error) from None
-
-    def problem(self, found: Problem) -> None:
-        """Tell of a problem of a source."""
-        self._end_step()
-        if self._quiet and found.severity == "warning":
-            return
-        line = f":{found.line}" if found.line else ""
-        severity = "warning: " if found.severity == "warning" else ""
-        message = found.message
-        if len(message) > _LONGEST_MESSAGE:
-            message = f"{message[:_LONGEST_MESSAGE]}…"
-        _tell(f"{found.source}{line}: {severity}{message} [{found.kind}]")
-
-    def progress(self, step: str, done: int, total: int) -> None:
-        """Tell how far a step has come."""
-        if self._quiet:
-            return
-        if step != self._step:
-            self._end_step()
-            self._step = step
-            if not self._on_terminal:
-                _tell(f"{step}…")
-            elif total:
-                self._bar = click.progressbar(length=total, label=step, file=sys.stderr)
-        if self._bar:
-            self._bar.update(done - self._bar.pos)
-        elif self._on_terminal:
-            _tell(f"\r{step}… {done or ''}", end=False)
-
-    def _end_step(self) -> None:
-        if self._bar:
-            self._bar.render_finish()
-        elif self._step and self._on_terminal:
-            _tell("")
-        self._bar, self._step = None, ""
-
-
-def _tell(text: str, *, end: bool = True) -> None:
-    # Where it cannot be written, nobody can be told of that either.
-    with suppress(OSError):
-        click.echo(text, nl=end, err=True)
-
-
 def _was_read(report: Report) -> str:
     return (
         f"Read {_sources(report)} ({_bytes(report.bytes)}): "
@@ -258,11 +161,3 @@ def _sources(report: Report) -> str:
     if not report.indexes:
         return pages
     return f"{pages} and {indexes}" if report.pages else indexes
-
-
-def _count(number: int, noun: str, plural: str = "") -> str:
-    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
-
-
-def _bytes(number: int) -> str:
-    return f"{number / 1e6:,.1f} MB"

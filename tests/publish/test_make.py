@@ -60,6 +60,29 @@ def test_a_folder_of_any_name_arrives_whole(tmp_path: Path) -> None:
     assert said == ["<-m>", "<etl>", "<build>", "<a.db>", f"<{name}>"]
 
 
+def test_what_to_fetch_arrives_whole(tmp_path: Path) -> None:
+    stub = tmp_path / "python"
+    stub.write_text('#!/bin/sh\nprintf "<%s>\\n" "$@"\n')
+    stub.chmod(0o755)
+    folder = "my  caches; 'x' * [y] ü"
+
+    def arguments(*variables: str) -> list[str]:
+        command = ["make", "--old-file=.venv/.ready", f"PY={stub}", "fetch", *variables]
+        return subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout.splitlines()
+
+    assert arguments() == ["<-m>", "<etl>", "<fetch>", "<-->", "<caches>"]
+    assert arguments(
+        *("RELEASES=develop  v0.23.1", "STACKS=* e4s", "SIZES=1"),
+        *("MIRROR=mine=https://h/x", f"CACHES={folder}"),
+    ) == [
+        *("<-m>", "<etl>", "<fetch>", "<--sizes>"),
+        *("<--release=develop>", "<--release=v0.23.1>", "<--stack=*>", "<--stack=e4s>"),
+        *("<-->", f"<{folder}>", "<mine=https://h/x>"),
+    ]
+
+
 def test_variables_of_make_arrive() -> None:
     done = subprocess.run(
         ["make", "--old-file=.venv/.ready", "publish", "TARGET=heroku", "SERVICE=my site"],

@@ -36,6 +36,7 @@ class FetchedIndex(NamedTuple):
         etag: what the server said, to ask whether it changed; None if it said none.
         sizes: a file with sizes, relative to the folder of the list; None if there is none. One
             line for each binary: hash, bytes, and the tarball's path below the mirror.
+        listed_by: address of the list that named it; None if it was asked for by its own address.
     """
 
     release: str
@@ -49,6 +50,7 @@ class FetchedIndex(NamedTuple):
     sha256: str
     etag: str | None = None
     sizes: str | None = None
+    listed_by: str | None = None
 
 
 def read_fetched(folder: Path) -> list[FetchedIndex]:
@@ -79,7 +81,7 @@ def _damaged(why: str) -> RefusedError:
 def _index(entry: dict[str, Any]) -> FetchedIndex:
     one = FetchedIndex(**entry)
     texts = (one.release, one.stack, one.file, one.url, one.mirror, one.sha256)
-    optional = [text for text in (one.etag, one.sizes) if text is not None]
+    optional = [text for text in (one.etag, one.sizes, one.listed_by) if text is not None]
     if not all(isinstance(text, str) for text in (*texts, *optional)):
         raise TypeError
     if one.layout not in (2, 3) or one.compression not in ("none", "gzip"):
@@ -101,8 +103,11 @@ def write_fetched(folder: Path, indexes: "list[FetchedIndex]") -> None:
     """
     listed = {"version": _VERSION, "indexes": [one._asdict() for one in sorted(indexes)]}
     new = folder / f".{LIST_NAME}.new"
-    with new.open("w", encoding="utf-8") as file:
-        file.write(json.dumps(listed, indent=1, ensure_ascii=False) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(folder / LIST_NAME)
+    try:
+        with new.open("w", encoding="utf-8") as file:
+            file.write(json.dumps(listed, indent=1, ensure_ascii=False) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(folder / LIST_NAME)
+    finally:
+        new.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""Fetching the indexes of build caches: addresses, servers, what is kept where."""
