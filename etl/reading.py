@@ -111,7 +111,8 @@ def read_all(folder: Path, choice: Choice, workers: Workers) -> Iterator[int]:
         stage_indexes(shard, folder, choice, read.indexes)
     with staging(folder) as staged:
         found = staged.execute("SELECT by_release, by_package FROM staged_sources").fetchall()
-    releases, packages = ({name for name in names if name} for names in zip(*found, strict=True))
+    releases = {release for release, _ in found if release}
+    packages = {package for _, package in found if package}
     choice.check(releases, packages | {package for package, _ in count_records(folder)})
 
 
@@ -360,7 +361,9 @@ def _clashes(staged: sqlite3.Connection, read: _Read) -> dict[str, str]:
         hashes = told[source]
         other = next((h for h in sorted(hashes) if _is_of_other(h, hashes[h], owners)), None)
         if other is None:
-            owners |= {spec: (package, source.path) for spec, package in hashes.items()}
+            # Where an index has a hash, the release's page counts as having it too, but comes later.
+            for spec, package in hashes.items():
+                owners.setdefault(spec, (package, source.path))
             continue
         found[source.path] = f"hash {other} is of package {owners[other][0]} in {owners[other][1]}"
         if source.number or _has_twin(staged, source.path, {*read.refused, *found}):
