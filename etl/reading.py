@@ -98,8 +98,8 @@ def read_all(folder: Path, choice: Choice, workers: Workers) -> Iterator[int]:
         ChangedError: a page is not what it was a moment before.
         WrongUseError: there is nothing of a release or package that was asked for.
     """
-    read = _Read(folder, choice, sort_records(folder, workers), {})
-    yield len(read.indexes)
+    indexes = yield from sort_records(folder, workers)
+    read = _Read(folder, choice, indexes, {})
     yield from workers.run(_read_groups, _tasks(read))
     while again := _place(folder) or _clashing(read):
         _remember_hashes(folder, again)

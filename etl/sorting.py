@@ -13,7 +13,7 @@ import re
 import sqlite3
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -98,12 +98,15 @@ class _Part(NamedTuple):
     is_ordinary: bool = True
 
 
-def sort_records(folder: Path, workers: Workers) -> list[SortedIndex]:
+def sort_records(folder: Path, workers: Workers) -> Generator[int, None, list[SortedIndex]]:
     """Write `records.db` into the staging folder.
 
     Args:
         folder: the staging folder, in which `files.db` lists the indexes.
         workers: who reads.
+
+    Yields:
+        Numbers of indexes as they are read.
 
     Returns:
         All indexes, in the order in which they count.
@@ -121,7 +124,7 @@ def sort_records(folder: Path, workers: Workers) -> list[SortedIndex]:
             found[number].refusals.append(refusal)
     if not found:
         return []
-    compilers = _read_all(folder, found, headers, workers)
+    compilers = yield from _read_all(folder, found, headers, workers)
     _merge(folder, found, _sizes(found, workers))
     indexes = list(found.values())
     _resolve(folder, indexes, compilers)
@@ -224,17 +227,21 @@ def _read_all(
     found: Mapping[int, SortedIndex],
     headers: Mapping[int, Header | None],
     workers: Workers,
-) -> set[str]:
+) -> Generator[int, None, set[str]]:
     """Read every record; the hashes of those that are compilers are returned."""
-    tasks = (
+    tasks = [
         task
         for number, header in headers.items()
         if not found[number].refusals
         for task in _tasks(_Task(folder, number, found[number].listed), header)
-    )
+    ]
+    waiting = Counter(task.number for task in tasks)
+    yield len(found) - len(waiting)
     parts: dict[int, list[_Part]] = defaultdict(list)
     for part in workers.run(_read_part, tasks):
         parts[part.number].append(part)
+        waiting[part.number] -= 1
+        yield int(not waiting[part.number])
     odd = [number for number, read in parts.items() if not all(p.is_ordinary for p in read)]
     _forget(folder, odd)
     again = [_Task(folder, number, found[number].listed) for number in odd]
