@@ -9,6 +9,7 @@ import gzip
 import json
 import os
 import random
+import re
 import shutil
 import sys
 import tempfile
@@ -96,10 +97,14 @@ def _made_up() -> list[tuple[str, bytes]]:
         record("a", namespace=None, package_hash=None, parameters={}),
         record("a", full_hash="x", build_hash="y", process_hash="z", concrete=True),
     ]
-    return [(version, compact(spell(one, version))) for one in records for version in mirror.VERSIONS]
+    return [
+        (version, compact(spell(one, version))) for one in records for version in mirror.VERSIONS
+    ]
 
 
 RECORDS: Sequence[tuple[str, bytes]] = [*_samples(), *_made_up()]
+
+_START = re.compile(rb'"[a-z2-7]{32}":(?=\{"spec":\{)')
 
 _KEYS = (
     *grammar.RawRecord.__struct_fields__,
@@ -113,7 +118,20 @@ _KEYS = (
 )
 _VALUES = (
     *TEXTS,
-    *(_HASH, _OTHER, "c", "cxx", "\x7f", "a\x7fb", "\x9b31m", "\u202e", "a b", "a'b", 'a"b', "a\\b"),
+    *(
+        _HASH,
+        _OTHER,
+        "c",
+        "cxx",
+        "\x7f",
+        "a\x7fb",
+        "\x9b31m",
+        "\u202e",
+        "a b",
+        "a'b",
+        'a"b',
+        "a\\b",
+    ),
     *("gcc@=12.2.0", "=gcc@1", "@=1", "gcc@@1", "/usr", "build", "link", "x" * 251, "é" * 126),
 )
 _RAW = (
@@ -242,6 +260,18 @@ def agree(data: bytes, version: str) -> str:
     return "fast"
 
 
+def shuffled(chance: random.Random, told: Any) -> Any:
+    """The same with keys in another order."""
+    if not isinstance(told, dict):
+        return told
+    keys = list(told)
+    if not {"database", "version"} & {*keys}:
+        chance.shuffle(keys)
+    # But for those that make an index ordinary.
+    keys.sort(key=lambda key: key != "spec")
+    return {key: shuffled(chance, told[key]) for key in keys}
+
+
 def assert_plain(message: str) -> None:
     """A message is one line that a terminal shows as it is, and not too long."""
     assert message
@@ -326,7 +356,7 @@ def _swap(chance: random.Random, data: bytes) -> bytes:
 
 
 def _repeat_record(chance: random.Random, data: bytes) -> bytes:
-    starts = [found.start() for found in fast._START.finditer(data)]
+    starts = [found.start() for found in _START.finditer(data)]
     if not starts:
         return data
     one = chance.randrange(len(starts))
@@ -338,7 +368,7 @@ def _repeat_record(chance: random.Random, data: bytes) -> bytes:
 
 def _between(chance: random.Random, data: bytes) -> bytes:
     """Put something where a record begins or ends."""
-    starts = [found.start() for found in fast._START.finditer(data)]
+    starts = [found.start() for found in _START.finditer(data)]
     at = chance.choice([*starts, len(data), 0, max(0, len(data) - 3), max(0, len(data) - 2)])
     bit = chance.choice(
         (
@@ -410,11 +440,15 @@ class Collection:
         chance = self._chance
         layout = chance.choice((2, 3, 3, None))
         version = chance.choice({2: "67", 3: "89", None: "56789"}[layout])
+        # Any order of keys says the same.
+        in_order = chance.random() < 0.9
         words = chance.sample(_WORDS, chance.randrange(len(_WORDS) + 1))
         records = [self._record(word) for word in words]
         content = mirror.index(*records, version=version)
         installs = content["database"]["installs"]
         data: Any = content
+        if not in_order:
+            content = data = shuffled(chance, content)
         if chance.random() < 0.8:
             data = compact(content)
         if chance.random() < 0.1:
@@ -456,7 +490,9 @@ class Collection:
             package = chance.choice((*_PACKAGES, "other"))
         deps = [
             dep(
-                _PACKAGES[_WORDS.index(other) % len(_PACKAGES)] if chance.random() < 0.95 else "odd",
+                _PACKAGES[_WORDS.index(other) % len(_PACKAGES)]
+                if chance.random() < 0.95
+                else "odd",
                 other,
                 chance.choice((["build"], ["link", "run"])) if odd else ["build", "link"],
                 ["c"] if other == "c" else ["zlib-api"] if odd else [],
