@@ -362,7 +362,7 @@ def _clashes(staged: sqlite3.Connection, read: _Read) -> dict[str, str]:
         hashes = told[source]
         other = next((h for h in sorted(hashes) if _is_of_other(h, hashes[h], owners)), None)
         if other is None:
-            # Where an index has a hash, the release's page counts as having it too, but comes later.
+            # Where an index has a hash, the page seems to have it too, but comes behind it.
             for spec, package in hashes.items():
                 owners.setdefault(spec, (package, source.path))
             continue

@@ -183,20 +183,26 @@ def unpack(folder: Path, number: int, listed: ListedIndex) -> None:
         if not is_gzip:
             return
         try:
-            with _unpacked(folder, number).open("wb") as file:
-                size = 0
-                for chunk in _inflated(start, packed.read):
-                    size += file.write(chunk)
-                    if size > grammar.MAX_BYTES:
-                        raise RefusedError(too_large(size, grammar.MAX_BYTES))
-        except (zlib.error, EOFError):
-            _unpacked(folder, number).unlink()
-            message = "it is damaged: it cannot be unpacked with gzip"
-            raise RefusedError(Refusal(0, "checksum", message)) from None
+            _unpack(start, packed.read, _unpacked(folder, number))
         except RefusedError:
             # There may be many such indexes, and no room for all of them.
             _unpacked(folder, number).unlink()
             raise
+
+
+def _unpack(start: bytes, read: Callable[[int], bytes], to: Path) -> None:
+    size = 0
+    try:
+        with to.open("wb") as file:
+            for chunk in _inflated(start, read):
+                size += file.write(chunk)
+                if size > grammar.MAX_BYTES:
+                    break
+    except (zlib.error, EOFError):
+        message = "it is damaged: it cannot be unpacked with gzip"
+        raise RefusedError(Refusal(0, "checksum", message)) from None
+    if size > grammar.MAX_BYTES:
+        raise RefusedError(too_large(size, grammar.MAX_BYTES))
 
 
 def _inflated(start: bytes, read: Callable[[int], bytes]) -> Iterator[bytes]:

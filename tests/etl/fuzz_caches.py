@@ -244,13 +244,15 @@ def agree(data: bytes, version: str) -> str:
     Returns:
         What became of it: `fast`, `general`, or the kind of the refusal.
     """
-    found = fast.read_record(data) if version != "5" else None
+    found = fast.read_record(data) if version != general.NODES_BY_NAME else None
     unknown: general.Unknown = Counter()
+    refusal = None
     try:
         expected = general.read_record(data, version, unknown)
     except RefusedError as error:
-        assert found is None, error
         (refusal,) = error.refusals
+    if refusal:
+        assert found is None, refusal
         assert_plain(refusal.message)
         return refusal.kind
     if found is None:
@@ -451,35 +453,49 @@ class Collection:
             content = data = shuffled(chance, content)
         if chance.random() < 0.8:
             data = compact(content)
+        data = self._damaged(content, data, records)
+        sizes = {key: chance.randrange(3) for key in installs if chance.random() < 0.5}
+        if layout == 3:
+            self._layout3(folder, data, version, installs, sizes)
+        elif layout == 2:
+            self._layout2(folder, data, installs, sizes)
+        else:
+            data = mirror.as_bytes(data)
+            mirror.write_bare(folder, gzip.compress(data) if chance.random() < 0.2 else data)
+
+    def _damaged(self, content: Any, data: Any, records: Sequence[mirror.Record]) -> Any:
+        chance, version = self._chance, content["database"]["version"]
         if chance.random() < 0.1:
             data = damaged_index(chance, mirror.as_bytes(data))
-        if chance.random() < 0.1 and installs and version != "5":
+        if chance.random() < 0.1 and records and version != "5":
             # A hash under two names in one index.
             one = dict(records[0].spec)
             twice = mirror.index(mirror.Record("twin", records[0].hash, one), version=version)
             text = compact(twice["database"]["installs"])[1:-1]
             data = compact(content)[:-3] + b"," + text + b"}}}"
-        sizes = {key: chance.randrange(3) for key in installs if chance.random() < 0.5}
-        if layout == 3:
-            sizes = {key: size for key, size in sizes.items() if "name" in installs[key]["spec"]}
-            gz = chance.choice(("none", "gzip"))
-            view = chance.choice(("", "", "", "", "view"))
-            mirror.write_layout3(folder, data, compression=gz, view=view, media_version=version)
-            for key, size in sizes.items():
-                mirror.write_size(folder, installs[key]["spec"], key, size)
-            if chance.random() < 0.1 and sizes:
-                one_size = chance.choice(sorted(folder.glob("v3/manifests/spec/*/*")))
-                one_size.write_bytes(chance.choice((b"", b"{}", one_size.read_bytes()[:-200])))
-        elif layout == 2:
-            mirror.write_layout2(folder, data)
-            for key, size in sizes.items():
-                name = installs[key]["spec"]["name"]
-                mirror.put(folder / f"build_cache/x/{name}-1-{key}.spack", b"\0" * size)
-            if chance.random() < 0.1:
-                (folder / "build_cache/index.json.hash").write_bytes(b"0" * 64)
-        else:
-            data = mirror.as_bytes(data)
-            mirror.write_bare(folder, gzip.compress(data) if chance.random() < 0.2 else data)
+        return data
+
+    def _layout3(
+        self, folder: Path, data: Any, version: str, installs: Any, sizes: Mapping[str, int]
+    ) -> None:
+        chance = self._chance
+        compression = chance.choice(("none", "gzip"))
+        view = chance.choice(("", "", "", "", "view"))
+        options = {"compression": compression, "view": view, "media_version": version}
+        mirror.write_layout3(folder, data, **options)
+        for key, size in sizes.items():
+            mirror.write_size(folder, installs[key]["spec"], key, size)
+        if chance.random() < 0.1 and sizes:
+            one = chance.choice(sorted(folder.glob("v3/manifests/spec/*/*")))
+            one.write_bytes(chance.choice((b"", b"{}", one.read_bytes()[:-200])))
+
+    def _layout2(self, folder: Path, data: Any, installs: Any, sizes: Mapping[str, int]) -> None:
+        mirror.write_layout2(folder, data)
+        for key, size in sizes.items():
+            name = installs[key]["spec"]["name"]
+            mirror.put(folder / f"build_cache/x/{name}-1-{key}.spack", b"\0" * size)
+        if self._chance.random() < 0.1:
+            (folder / "build_cache/index.json.hash").write_bytes(b"0" * 64)
 
     def _record(self, word: str) -> mirror.Record:
         chance = self._chance

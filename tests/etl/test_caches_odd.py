@@ -71,7 +71,7 @@ def test_a_conflict_before_it_is_known_what_dependencies_provide(site: Site) -> 
     site.cache("v0.23.1", "root", record("cmake", deps=[a]), record("gcc"), record("zlib"))
     (source, kind, message), = build(site)  # fmt: skip
     assert (source, kind) == ("v1.0.0/index.json", "conflict")
-    assert message.endswith(f"in develop-2025-07-13, which is newer and counts")
+    assert message.endswith("in develop-2025-07-13, which is newer and counts")
     assert query(site.database, "SELECT virtuals FROM dependencies") == [('["zlib-api"]',)]
 
 
@@ -96,7 +96,7 @@ def test_a_hash_belongs_to_the_first_source_that_has_it(site: Site) -> None:
     ]
 
 
-@pytest.mark.parametrize("part", [100, 1000, 10_000, sorting._PART])
+@pytest.mark.parametrize("part", [100, 1000, 8_000, sorting._PART])
 def test_many_keys_that_nobody_knows_in_parts(site: Site, part: int) -> None:
     words = [f"{a}{b}" for a in "abcd" for b in "abcdefg"]
     records = [record("zlib", word=word, **{f"key-{word}": 1}) for word in words]
