@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from etl.errors import Refusal, RefusedError
+from etl.sources.content import open_source
 
 LIST_NAME = "fetched.json"
-MAX_BYTES = 32 * 1024 * 1024
-"""Most bytes of the list."""
+MAX_BYTES = 8 * 1024 * 1024
+"""Most bytes of the list; a real one has some hundreds for each index."""
 
 _VERSION = 1
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -60,8 +61,10 @@ def read_fetched(folder: Path) -> list[FetchedIndex]:
         RefusedError: the list is damaged.
         OSError: it cannot be read.
     """
-    with (folder / LIST_NAME).open("rb") as file:
+    with open_source(os.fsencode(os.path.realpath(folder / LIST_NAME))) as file:
         data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise _damaged(f"it has more than {MAX_BYTES:,} bytes")
     try:
         listed = json.loads(data)
         if listed["version"] != _VERSION:
