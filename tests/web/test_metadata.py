@@ -118,6 +118,8 @@ ROBOTS = [
     ("/spack-cache/specs.install", False),
     ("/spack-cache/spec_stacks", False),
     ("/spack-cache/variants/+mpi", False),
+    ("/spack-cache/nodes/htwinaaaaaaaaaaaaaaaaaaaaaaaaaaa", False),
+    ("/spack-cache/dependencies", False),
     ("/-/find?q=hdf5", False),
 ]
 
