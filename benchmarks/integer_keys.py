@@ -5,8 +5,8 @@
 It has the same tables, indexes and search. A name, hash or path is held once in its table, by the
 row it identifies; what refers to it holds that row's number. A column of `specs` or `nodes` with
 few different values holds numbers too, of the values in a table of their own, and `specs.spec`,
-which says nothing that the other columns don't, is left out. No smaller form was found in which each fact
-can be asked for with SQL.
+which says nothing that the other columns don't, is left out. No smaller form was found in which
+each fact can be asked for with SQL.
 """
 
 import sqlite3

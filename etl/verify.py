@@ -53,8 +53,8 @@ def verify(
 
     Raises:
         FailedError: the database is damaged, or lacks a table or column.
-        WrongUseError: there is no such database of this tool; a path is missing or holds no sources,
-            or nothing of a release or package that was asked for.
+        WrongUseError: there is no such database of this tool; a path is missing or holds no
+            sources, or nothing of a release or package that was asked for.
     """
     try:
         with closing(_open(database)) as db:
