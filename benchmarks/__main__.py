@@ -14,8 +14,9 @@ from typing import TypeVar
 import click
 import msgspec
 
-from benchmarks import corpus
+from benchmarks import corpus, mirrors
 from benchmarks.building import Files, measure_building
+from benchmarks.caches import CacheBuilding, CacheFiles, measure_caches, read_cache_contents
 from benchmarks.indexes import costs
 from benchmarks.measure import FailedError, describe_machine
 from benchmarks.results import Measured, Scale, report
@@ -26,8 +27,11 @@ _HERE = Path(__file__).parent
 _REPEATS = {"small": 5, "medium": 3, "full": 2}
 _NAIVE_SIZE = "medium"
 _SCALE = "scale"
+_CACHES = "caches"
+_CACHE_REPEATS = {"small": 3, "today": 2, "july-2025": 2}
+_NAIVE_CACHES = ("small", "today")
 
-Record = TypeVar("Record", Measured, Scale)
+Record = TypeVar("Record", Measured, Scale, CacheBuilding)
 
 
 @click.command()
@@ -38,9 +42,17 @@ Record = TypeVar("Record", Measured, Scale)
     multiple=True,
     help="Measure this collection; can be given several times. [default: small and medium]",
 )
+@click.option(
+    "--caches",
+    type=click.Choice(list(_CACHE_REPEATS)),
+    multiple=True,
+    help="Measure builds from build caches of this size; can be given several times.",
+)
 @click.option("--scale", is_flag=True, help="Measure builds from 10,000 to 4 million entries.")
 @click.option(
-    "--naive/--no-naive", default=True, help="Measure the naive way too, on the medium collection."
+    "--naive/--no-naive",
+    default=True,
+    help="Measure the naive way too, on the medium collection and the caches of today.",
 )
 @click.option(
     "--work",
@@ -54,19 +66,28 @@ Record = TypeVar("Record", Measured, Scale)
     default=_HERE,
     help="Folder to write RESULTS.md to. [default: benchmarks]",
 )
-def main(sizes: Sequence[str], scale: bool, naive: bool, work: Path, out: Path) -> None:
+def main(
+    sizes: Sequence[str],
+    caches: Sequence[str],
+    scale: bool,
+    naive: bool,
+    work: Path,
+    out: Path,
+) -> None:
     """Measure building and serving, and write RESULTS.md.
 
     Small and medium take about ten minutes on two cores, four of them the naive way; full takes
     about as long; --scale takes as long again and 15 GB of disk.
     """
-    if not sizes and not scale:
+    if not sizes and not scale and not caches:
         sizes = ["small", "medium"]
     work.mkdir(parents=True, exist_ok=True)
     try:
         for size in sizes:
             measured = _measure(size, work, naive=naive and size == _NAIVE_SIZE)
             keep(work / f"{size}.json", measured)
+        for size in caches:
+            keep(work / f"{_CACHES}-{size}.json", _measure_caches(size, work, naive=naive))
         if scale:
             keep(work / f"{_SCALE}.json", _measure_scale(work))
     except FailedError as error:
@@ -92,6 +113,30 @@ def _measure(name: str, work: Path, *, naive: bool) -> Measured:
     return Measured(
         name, _today(), describe_machine(), building, serving, naive_serving, costs(files.database)
     )
+
+
+def _measure_caches(size: str, work: Path, *, naive: bool) -> CacheBuilding:
+    made = work / f"{_CACHES}-{size}-made"
+    made.mkdir(exist_ok=True)
+    files = CacheFiles(
+        work / f"{_CACHES}-{size}", made / "spack-cache.db", made / "naive.db", made / "fetched"
+    )
+    if not files.caches.exists():
+        click.echo(f"caches of {size}: writing them")
+        unfinished = work / f"{_CACHES}-{size}.unfinished"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        mirrors.generate(unfinished, mirrors.SIZES[size], jobs=os.cpu_count() or 1)
+        unfinished.rename(files.caches)
+    shutil.rmtree(files.fetched, ignore_errors=True)
+
+    def tell(what: str) -> None:
+        click.echo(f"{datetime.datetime.now():%H:%M:%S} caches of {size}: {what}")
+
+    build, plain, others = measure_caches(
+        files, _CACHE_REPEATS[size], tell, naive=naive and size in _NAIVE_CACHES
+    )
+    contents = read_cache_contents(files.database)
+    return CacheBuilding(size, _today(), describe_machine(), contents, build, plain, others)
 
 
 def _measure_scale(work: Path) -> Scale:
@@ -123,7 +168,7 @@ def _today() -> str:
     return datetime.datetime.now(datetime.UTC).date().isoformat()
 
 
-def keep(file: Path, record: Measured | Scale) -> None:
+def keep(file: Path, record: Measured | Scale | CacheBuilding) -> None:
     """Write figures where `write_results` finds them."""
     file.write_bytes(msgspec.json.format(msgspec.json.encode(record)))
 
@@ -143,7 +188,8 @@ def write_results(work: Path, out: Path) -> None:
     kept = {size: _kept(work / f"{size}.json", Measured) for size in _REPEATS}
     scale = _kept(work / f"{_SCALE}.json", Scale)
     measured = {size: one for size, one in kept.items() if one}
-    (out / "RESULTS.md").write_text(report(measured, scale))
+    caches = [_kept(work / f"{_CACHES}-{size}.json", CacheBuilding) for size in _CACHE_REPEATS]
+    (out / "RESULTS.md").write_text(report(measured, scale, [one for one in caches if one]))
     if scale:
         (out / "scale.svg").write_text(plot(scale.points))
 

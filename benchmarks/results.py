@@ -5,6 +5,7 @@ from statistics import median
 from typing import NamedTuple
 
 from benchmarks.building import Building, Step
+from benchmarks.caches import CacheBuilding
 from benchmarks.floor import STEPS
 from benchmarks.indexes import Cost
 from benchmarks.scale import Point
@@ -46,17 +47,22 @@ class Scale(NamedTuple):
     points: Sequence[Point]
 
 
-def report(measured: Mapping[str, Measured], scale: Scale | None) -> str:
+def report(
+    measured: Mapping[str, Measured], scale: Scale | None, caches: Sequence[CacheBuilding] = ()
+) -> str:
     """The text of RESULTS.md, as Markdown.
 
     Args:
         measured: by the size's name, smallest first.
         scale: as far as it was measured.
+        caches: builds from build caches.
     """
-    lines = [_INTRODUCTION, *_targets(measured)]
+    lines = [_INTRODUCTION, *_targets(measured, caches)]
     for one in measured.values():
         lines += [f"\n## The {one.size} collection", *_machine(one.day, one.machine)]
         lines += [*_building(one.building), *_serving(one), *_costs(one)]
+    for size in caches:
+        lines += [*_caches(size)]
     if scale:
         lines += [*_scale(scale)]
     if full := measured.get("full"):
@@ -120,9 +126,13 @@ class _Target(NamedTuple):
         return self.name, bound, f"{self.measured:,.2f}{self.unit}", "yes" if reached else "**no**"
 
 
-def _targets(measured: Mapping[str, Measured]) -> Iterator[str]:
+def _targets(measured: Mapping[str, Measured], caches: Sequence[CacheBuilding]) -> Iterator[str]:
     yield "\n## Targets"
-    targets = [*_building_targets(measured), *_serving_targets(measured.get("full"))]
+    targets = [
+        *_building_targets(measured),
+        *_serving_targets(measured.get("full")),
+        *_cache_targets(caches),
+    ]
     yield from table(
         ["target", "limit:", "measured:", "reached"], (target.row() for target in targets)
     )
@@ -232,6 +242,53 @@ def _step(step: Step, building: Building) -> tuple[str, ...]:
         _mb(step.memory),
         " + ".join(map(_mb, step.each)),
     )
+
+
+def _caches(one: CacheBuilding) -> Iterator[str]:
+    contents = one.contents
+    yield f"\n## Build caches: {one.size}"
+    yield from _machine(one.day, one.machine)
+    yield ""
+    yield (
+        f"{contents.indexes:,} indexes ({_mb(contents.source_bytes)} MB), {contents.records:,} "
+        f"records, {contents.specs:,} different binaries, {contents.edges:,} dependencies; "
+        f"database {_mb(contents.database_bytes)} MB. The caches are made up in the shapes of real "
+        "ones (`benchmarks/mirrors.py`); naive is `benchmarks/naive_caches.py`."
+    )
+    steps = [one.build, *one.others, *([one.naive] if one.naive else [])]
+    yield from table(
+        [
+            *("command", "runs:", "seconds:", "CPU:", "naive ÷ this:", "memory, MB:"),
+            "each process, MB:",
+        ],
+        (
+            [
+                each.name,
+                str(len(each.seconds)),
+                f"{each.median:.2f}",
+                f"{median(each.cpu):.2f}",
+                f"{one.naive.median / each.median:.1f}" if one.naive else "",
+                _mb(each.memory),
+                " + ".join(map(_mb, each.each)),
+            ]
+            for each in steps
+        ),
+    )
+
+
+def _cache_targets(caches: Sequence[CacheBuilding]) -> Iterator[_Target]:
+    for one in caches:
+        steps = {each.name: each for each in one.others}
+        if one.size == "today":
+            if one.naive:
+                faster = one.naive.median / one.build.median
+                yield _Target("caches of today: naive ÷ build", 5, faster, least=True)
+            yield _Target("caches of today: memory", 250, one.build.memory / 1e6, " MB")
+            for name, limit in (("build, nothing changed", 3), ("fetch, nothing changed", 2)):
+                yield _Target(f"caches of today: {name}", limit, steps[name].median, " s")
+        if one.size == "july-2025":
+            yield _Target("caches of july-2025: build", 60, one.build.median, " s")
+            yield _Target("caches of july-2025: memory", 300, one.build.memory / 1e6, " MB")
 
 
 def _mb(size: float) -> str:

@@ -21,7 +21,7 @@ from etl.schema import APPLICATION_ID
 from etl.sources.choice import Choice
 from etl.sources.listing import list_files
 from etl.staging import staging
-from etl.unchanged import is_unchanged, read_ids, tool_fingerprint
+from etl.unchanged import fingerprint, has_indexes, is_unchanged, read_ids
 from etl.workers import Workers
 
 MAX_JOBS = 8
@@ -141,7 +141,8 @@ def build(
         if report.refused and not skip_bad:
             return report
         progress("Writing the database", 0, 0)
-        write_database(folder / "new.db", folder, tool_fingerprint())
+        made_by = fingerprint(choice, of_indexes=has_indexes(folder))
+        write_database(folder / "new.db", folder, made_by)
         swap_in(folder / "new.db", database)
         return replace(report, written=True)
 

@@ -5,17 +5,18 @@ A spec is in many indexes, and most say the same of it: only what differs is rea
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import closing
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from functools import lru_cache
 from itertools import groupby
+from mmap import mmap  # noqa: TC003 - one of a type that is imported anyway
 from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
 from etl.problems import Problem
 from etl.records import Facts, Source, Spec
-from etl.sorting import read_at
+from etl.sorting import mapped, read_again
 from etl.sources.caches.grammar import Record
 from etl.sources.caches.spans import Span
 from etl.spelling import Stacks, as_json
@@ -55,7 +56,13 @@ class Gathered(NamedTuple):
     problems: list[Problem]
 
 
+_ROW = "hash, source, is_binary, digest, start, end, size, tarball, fault"
+_MOST_FILES = 64
+
+
 class _Row(NamedTuple):
+    """A record, as `_ROW` selects it."""
+
     hash: str
     number: int
     is_binary: int
@@ -67,80 +74,87 @@ class _Row(NamedTuple):
     fault: str | None
 
 
-def gather(folder: Path, package: str, num_refused: int) -> Gathered:
-    """What the indexes say of a package.
+class Gatherer:
+    """Reads the records of packages, for as long as a task takes."""
 
-    Args:
-        folder: the staging folder.
-        package: its name.
-        num_refused: how many sources were refused by now, for other records were in `records.db`
-            before.
+    def __init__(self, records: sqlite3.Connection) -> None:
+        self._records = records
+        self._indexes = {row[0]: Index(*row) for row in records.execute("SELECT * FROM sources")}
+        versions = records.execute("SELECT hash, version FROM compilers WHERE version IS NOT NULL")
+        self._compilers = dict(versions.fetchall())
+        self._maps = ExitStack()
+        self._mapped: dict[bytes, mmap] = {}
 
-    Raises:
-        ChangedError: an index changed since its records were sorted.
-    """
-    if not (folder / "records.db").exists():
-        return Gathered([], [])
-    indexes, compilers = _known(folder, num_refused)
-    specs: dict[int, list[Spec]] = defaultdict(list)
-    found: list[Problem] = []
-    for rows in _rows(folder, package):
-        told: dict[bytes, Facts] = {}
-        for row in rows:
-            index = indexes[row.number]
-            if row.digest not in told:
-                record = _record(index, row)
-                told[row.digest] = record.facts_with(compilers)
-            specs[row.number].append(_spec(index, row, told[row.digest]))
-            if row.fault and row.is_binary:
-                found.append(Problem(index.path, 0, "size-unknown", row.fault))
-    return Gathered([_source(indexes[number], specs[number]) for number in sorted(specs)], found)
+    def close(self) -> None:
+        """Close all files."""
+        self._forget_files()
+        self._records.close()
 
+    def gather(self, package: str) -> Gathered:
+        """What the indexes say of a package.
 
-def read_first(folder: Path, hashes: Collection[str]) -> dict[str, Record]:
-    """The records with one of these hashes, of each hash the one that counts."""
-    if not hashes:
-        return {}
-    indexes, _ = _known(folder, -1)
-    with closing(_open(folder)) as records:
-        rows = records.execute(
-            "SELECT hash, source, start, end, min(source) FROM records"
+        Args:
+            package: its name.
+
+        Raises:
+            ChangedError: an index changed since its records were sorted.
+        """
+        specs: dict[int, list[Spec]] = defaultdict(list)
+        found: list[Problem] = []
+        for rows in self._rows(package):
+            told: dict[bytes, Facts] = {}
+            for row in rows:
+                index = self._indexes[row.number]
+                facts = told.get(row.digest)
+                if facts is None:
+                    facts = told[row.digest] = self._read(row).facts_with(self._compilers)
+                specs[row.number].append(_spec(index, row, facts))
+                if row.fault and row.is_binary:
+                    found.append(Problem(index.path, 0, "size-unknown", row.fault))
+        sources = [_source(self._indexes[number], specs[number]) for number in sorted(specs)]
+        return Gathered(sources, found)
+
+    def read_first(self, hashes: Collection[str]) -> dict[str, Record]:
+        """The records with one of these hashes, of each hash the one that counts."""
+        rows = self._records.execute(
+            f"SELECT {_ROW}, min(source) FROM records"
             " WHERE hash IN (SELECT value FROM json_each(?)) GROUP BY hash",
             [as_json(sorted(hashes))],
         ).fetchall()
-    found = {}
-    for spec, number, start, end, _ in rows:
-        index = indexes[number]
-        found[spec] = read_at(index.file, Span(spec, start, end), index.version)
-    return found
+        return {row[0]: self._read(_Row(*row[:-1])) for row in rows}
 
-
-@lru_cache(maxsize=1)
-def _known(folder: Path, _num_refused: int) -> tuple[Mapping[int, Index], Mapping[str, str]]:
-    """The indexes by their numbers, and the versions of compilers by their hashes."""
-    with closing(_open(folder)) as records:
-        indexes = {row[0]: Index(*row) for row in records.execute("SELECT * FROM sources")}
-        return indexes, dict(records.execute("SELECT hash, version FROM compilers").fetchall())
-
-
-def _open(folder: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{(folder / 'records.db').resolve().as_uri()}?mode=ro", uri=True)
-
-
-def _rows(folder: Path, package: str) -> Iterator[list[_Row]]:
-    """The records of each hash, in the order in which their indexes count."""
-    with closing(_open(folder)) as records:
-        rows = records.execute(
-            "SELECT hash, source, is_binary, digest, start, end, size, tarball, fault"
-            " FROM records WHERE package = ? ORDER BY hash, source",
-            [package],
+    def _rows(self, package: str) -> Iterator[list[_Row]]:
+        """The records of each hash, in the order in which their indexes count."""
+        rows = self._records.execute(
+            f"SELECT {_ROW} FROM records WHERE package = ? ORDER BY hash, source", [package]
         )
         for _, group in groupby(rows, key=itemgetter(0)):
             yield [_Row(*row) for row in group]
 
+    def _read(self, row: _Row) -> Record:
+        index = self._indexes[row.number]
+        data = self._mapped.get(index.file)
+        if data is None:
+            if len(self._mapped) == _MOST_FILES:
+                self._forget_files()
+            data = self._mapped[index.file] = self._maps.enter_context(mapped(index.file))
+        return read_again(data, Span(row.hash, row.start, row.end), index.version, index.file)
 
-def _record(index: Index, row: _Row) -> Record:
-    return read_at(index.file, Span(row.hash, row.start, row.end), index.version)
+    def _forget_files(self) -> None:
+        self._mapped.clear()
+        self._maps.close()
+
+
+@contextmanager
+def gathering(folder: Path) -> Iterator[Gatherer | None]:
+    """Open what was sorted; None if there is no index."""
+    file = folder / "records.db"
+    if not file.exists():
+        yield None
+        return
+    uri = f"{file.resolve().as_uri()}?mode=ro"
+    with closing(Gatherer(sqlite3.connect(uri, uri=True))) as gatherer:
+        yield gatherer
 
 
 def _spec(index: Index, row: _Row, facts: Facts) -> Spec:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from etl import problems
-from etl.gathering import read_first
+from etl.gathering import gathering
 from etl.problems import Problem
 from etl.sorting import SortedIndex, count_binaries
 from etl.sources.caches.general import MORE_KEYS
@@ -26,7 +26,6 @@ class _Named(NamedTuple):
     number: int
     spec: str
     name: str
-    path: str
     package: str | None
 
 
@@ -47,11 +46,14 @@ def stage_indexes(
     with staging(folder) as staged:
         odd = list(_odd_dependencies(staged))
     nodes: list[tuple[str, str, str | None, str, str | None]] = []
-    elsewhere = read_first(folder, [one.hash for one in odd if one.package is None])
+    with gathering(folder) as gatherer:
+        unknown = [one.hash for one in odd if one.package is None]
+        elsewhere = gatherer.read_first(unknown) if gatherer and unknown else {}
     for one in odd:
+        path = indexes[one.number - 1].listed.path
         if one.package is not None:
             message = problems.other_name(one.spec, one.hash, one.name, one.package)
-            found.append(Problem(one.path, 0, "conflict", message))
+            found.append(Problem(path, 0, "conflict", message))
         elif record := elsewhere.get(one.hash):
             # Its package was not asked for.
             kind = "missing" if record.facts.external is None else "external"
@@ -60,7 +62,7 @@ def stage_indexes(
         else:
             nodes.append((one.hash, one.name, None, "missing", None))
             message = problems.missing_record(one.spec, one.name, one.hash)
-            found.append(Problem(one.path, 0, "missing-record", message))
+            found.append(Problem(path, 0, "missing-record", message))
     shard.insert("nodes", nodes)
     # All of them are nodes; as problems the first ones will do.
     found = list(problems.limited(found))
@@ -81,7 +83,7 @@ def stage_indexes(
 
 
 _ODD = """
-SELECT dependency, number, spec, name, path, package
+SELECT dependency, number, spec, name, package
 FROM staged_named LEFT JOIN known ON known.hash = dependency
 WHERE package IS NOT name ORDER BY dependency, number, spec
 """

@@ -7,6 +7,7 @@ give the same bytes however they were shared out among processes.
 import os
 import sqlite3
 from contextlib import closing
+from functools import lru_cache
 from pathlib import Path
 
 from etl.errors import FailedError
@@ -24,8 +25,10 @@ from etl.schema import (
     create_tables,
 )
 from etl.spelling import as_json
-from etl.staging import attach_staging
+from etl.staging import attach_staging, decode_edges, insert_rows
 from etl.targets import all_targets
+
+_SPECS_AT_A_TIME = 500
 
 PRAGMAS = (
     # A quarter less time than with the usual 4096, as each page is written by a call of its own.
@@ -71,6 +74,7 @@ def _fill(connection: sqlite3.Connection) -> None:
     _fill_releases(connection)
     for statement in _FILL:
         connection.execute(statement)
+    _fill_dependencies(connection)
     _fill_stacks(connection)
     _fill_targets(connection)
     _check_size(connection, STACKS, "stacks", MAX_ROW // 4)
@@ -88,14 +92,21 @@ _FILL = (
     SELECT spec, release, tarball FROM staged_spec_releases ORDER BY spec, release
     """,
     "INSERT INTO spec_stacks SELECT * FROM staged_spec_stacks ORDER BY spec, stack, release",
-    "INSERT INTO spec_variants SELECT * FROM staged_spec_variants ORDER BY spec, variant",
+    # Each spec's list is sorted once, and not each of its variants.
+    "CREATE TEMP TABLE lists (list, variant, PRIMARY KEY (list, variant)) WITHOUT ROWID",
+    "INSERT INTO lists SELECT list, variant FROM staged_lists ORDER BY list, variant",
+    "CREATE TEMP TABLE listed (spec PRIMARY KEY, list) WITHOUT ROWID",
+    "INSERT INTO listed SELECT spec, list FROM staged_spec_lists ORDER BY spec",
+    """
+    INSERT INTO spec_variants
+    SELECT spec, variant FROM listed CROSS JOIN lists USING (list) ORDER BY spec, variant
+    """,
     """
     INSERT INTO variants
     SELECT variant, name, value, sum(num_specs)
     FROM staged_package_variants GROUP BY variant, name, value ORDER BY variant
     """,
     "INSERT INTO nodes SELECT * FROM staged_nodes ORDER BY hash",
-    "INSERT INTO dependencies SELECT * FROM staged_dependencies ORDER BY spec, dependency",
     f"""
     INSERT INTO sources
     SELECT {", ".join(SOURCES.column_names)} FROM staged_sources ORDER BY path
@@ -130,6 +141,20 @@ def _fill_releases(connection: sqlite3.Connection) -> None:
         address = mirror(name, in_releases, elsewhere, home)
         row = (name, release.kind, release.date, position, packages, specs, address, layout)
         connection.execute("INSERT INTO releases VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+
+
+def _fill_dependencies(connection: sqlite3.Connection) -> None:
+    in_order = connection.execute("SELECT spec, edges FROM staged_edges ORDER BY spec")
+    while part := in_order.fetchmany(_SPECS_AT_A_TIME):
+        rows = [
+            (spec, one.hash, one.build, one.link, one.run, one.test, _json(one.virtuals))
+            for spec, edges in part
+            for one in decode_edges(edges)
+        ]
+        insert_rows(connection, "dependencies", rows)
+
+
+_json = lru_cache(maxsize=1024)(as_json)
 
 
 def _fill_stacks(connection: sqlite3.Connection) -> None:

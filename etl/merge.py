@@ -25,6 +25,7 @@ from etl.spelling import (
     spec_text,
     split_compiler,
 )
+from etl.staging import encode_edges
 
 _SPECS_AT_A_TIME = 500
 _UNKNOWN = {
@@ -32,8 +33,8 @@ _UNKNOWN = {
     **dict.fromkeys(("size", "namespace", "flags", "build_spec", "external", "dependencies")),
 }
 
-References = dict[str, tuple[int, str, str, str]]
-"""Dependency → where it is named first: number of the index, hash of the spec, name, path."""
+References = dict[str, tuple[int, str, str]]
+"""Dependency → where it is named first: number of the index, hash of the spec, name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +45,17 @@ class SpecRows:
         specs: in the columns' order, sorted by hash; `newest` is the release, not its position.
         spec_stacks: spec, stack, release.
         spec_releases: spec, release, tarball, package.
-        spec_variants: spec, variant.
+        spec_lists: spec, and the name of its list of variants.
         nodes: hash, package, version, kind, external; also of what is no spec.
-        dependencies: spec, dependency, build, link, run, test, virtuals.
+        edges: spec, and what it depends on in one value, as `load` takes it apart.
     """
 
     specs: list[tuple[object, ...]]
     spec_stacks: list[tuple[str, str, str]]
     spec_releases: list[tuple[str, str, str | None, str]]
-    spec_variants: list[tuple[str, str]]
+    spec_lists: list[tuple[str, str]]
     nodes: list[tuple[str, str, str, str, str | None]]
-    dependencies: list[tuple[object, ...]]
+    edges: list[tuple[str, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,20 +65,22 @@ class PackageRows:
     Attributes:
         packages: the package's own row, in the columns' order.
         package_variants: variant, name, value, number of specs.
+        lists: name of a list of variants, variant.
         package_stacks: package, stack, number of specs in any release.
         package_releases: package, release, number of specs, and of tarballs in each of the two
             places where the mirror of the release can be.
         stack_releases: stack, release.
-        named: dependency, number of the index, spec, name, path of the index: where each hash that
-            the package depends on is named first.
+        named: dependency, number of the index, spec, name: where each hash that the package
+            depends on is named first.
     """
 
     packages: list[tuple[object, ...]]
     package_variants: list[tuple[str, str, str, int]]
+    lists: list[tuple[str, str]]
     package_stacks: list[tuple[str, str, int]]
     package_releases: list[tuple[str, str, int, int, int]]
     stack_releases: list[tuple[str, str]]
-    named: list[tuple[str, int, str, str, str]]
+    named: list[tuple[str, int, str, str]]
 
 
 @lru_cache(maxsize=1024)
@@ -131,12 +134,14 @@ class MergedPackage:
         package: its name.
         nodes: its specs by hash, also those of which there is no binary.
         releases: how many specs it has in each release.
+        lists: the lists of variants of its specs, and a name for each.
         problems: what the releases disagree on.
     """
 
     package: str
     nodes: dict[str, _Merged]
     releases: dict[str, int]
+    lists: dict[Variants, str]
     problems: list[Problem]
 
     @property
@@ -167,7 +172,9 @@ def merge(package: str, sources: Iterable[Source]) -> MergedPackage:
             elif _is_new_in_release(known, source, spec, overruled):
                 releases[source.release] = releases.get(source.release, 0) + 1
         found.extend(_overruled(source, overruled))
-    return MergedPackage(package, merged, releases, found)
+    lists = {node.facts.variants for node in merged.values() if node.presences}
+    names = {variants: f"{package}/{number}" for number, variants in enumerate(lists)}
+    return MergedPackage(package, merged, releases, names, found)
 
 
 def _node(merged: dict[str, _Merged], source: Source, spec: Spec, found: list[Problem]) -> _Merged:
@@ -262,7 +269,8 @@ def spec_rows(merged: MergedPackage) -> Iterator[SpecRows]:
             if node.presences:
                 rank = ranks[node.facts.version]
                 rows.specs.append(_spec_row(spec_hash, merged.package, rank, node))
-                _add_rows_of_others(rows, merged.package, spec_hash, node)
+                rows.spec_lists.append((spec_hash, merged.lists[node.facts.variants]))
+                _add_rows_of_releases(rows, merged.package, spec_hash, node)
         yield rows
 
 
@@ -270,13 +278,11 @@ def _add_node(rows: SpecRows, package: str, spec: str, node: _Merged) -> None:
     facts = node.facts
     external = (facts.external or None) if node.kind == "external" else None
     rows.nodes.append((spec, package, facts.version, node.kind, external))
-    for dependency, _, build, link, run, test, virtuals in facts.dependencies or ():
-        row = (spec, dependency, build, link, run, test, _list_json(virtuals))
-        rows.dependencies.append(row)
+    if facts.dependencies:
+        rows.edges.append((spec, encode_edges(facts.dependencies)))
 
 
-def _add_rows_of_others(rows: SpecRows, package: str, spec_hash: str, spec: _Merged) -> None:
-    rows.spec_variants.extend([(spec_hash, value.variant) for value in spec.facts.variants.values])
+def _add_rows_of_releases(rows: SpecRows, package: str, spec_hash: str, spec: _Merged) -> None:
     for release, tarball, stacks in spec.presences:
         rows.spec_releases.append((spec_hash, release, tarball, package))
         rows.spec_stacks.extend([(spec_hash, stack, release) for stack in stacks])
@@ -299,6 +305,11 @@ def package_rows(merged: MergedPackage) -> PackageRows:
     return PackageRows(
         [_package_row(merged, in_stack)] if merged.releases else [],
         list(_count_values(variants)),
+        [
+            (name, value.variant)
+            for variants, name in merged.lists.items()
+            for value in variants.values
+        ],
         [(package, stack, count) for stack, count in sorted(in_stack.items())],
         [
             (package, release, count, *count_tarballs(release, tarballs[release]))
@@ -312,12 +323,11 @@ def package_rows(merged: MergedPackage) -> PackageRows:
 def _named(merged: MergedPackage) -> References:
     found: References = {}
     for spec, node in merged.nodes.items():
-        source = node.source_of("dependencies")
+        number = node.source_of("dependencies").number
         for dependency in node.facts.dependencies or ():
-            where = (source.number, spec, dependency.name, source.path)
             other = found.get(dependency.hash)
-            if other is None or where < other:
-                found[dependency.hash] = where
+            if other is None or (number, spec) < other[:2]:
+                found[dependency.hash] = (number, spec, dependency.name)
     return found
 
 

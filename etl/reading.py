@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from etl.errors import ChangedError, Refusal, RefusedError
-from etl.gathering import gather
+from etl.gathering import Gatherer, gathering
 from etl.indexed import stage_indexes
 from etl.merge import PackageRows, SpecRows, merge, package_rows, spec_rows
 from etl.order import release_key, releases_newest_first
@@ -98,8 +98,8 @@ def read_all(folder: Path, choice: Choice, workers: Workers) -> Iterator[int]:
         ChangedError: a page is not what it was a moment before.
         WrongUseError: there is nothing of a release or package that was asked for.
     """
-    read = _Read(folder, choice, sort_records(folder, workers), {})
-    yield len(read.indexes)
+    indexes = yield from sort_records(folder, workers)
+    read = _Read(folder, choice, indexes, {})
     yield from workers.run(_read_groups, _tasks(read))
     while again := _place(folder) or _clashing(read):
         _remember_hashes(folder, again)
@@ -155,18 +155,19 @@ def _files(folder: Path, only: Collection[str]) -> Iterator[tuple[str, tuple[Lis
 
 
 def _read_groups(task: Task) -> int:
-    with own_shard(task.folder) as shard:
+    with own_shard(task.folder) as shard, gathering(task.folder) as gatherer:
         for group, files in task.groups:
             with shard.group(group):
-                _GroupReader(shard, task).read(group, files)
+                _GroupReader(shard, task, gatherer).read(group, files)
     return sum(len(files) for _, files in task.groups)
 
 
 class _GroupReader:
     """Reads the pages of one package into a shard."""
 
-    def __init__(self, shard: Shard, task: Task) -> None:
+    def __init__(self, shard: Shard, task: Task, gatherer: Gatherer | None) -> None:
         self._shard = shard
+        self._gatherer = gatherer
         self._folder = task.folder
         self._choice = task.choice
         self._refused = task.refused
@@ -196,10 +197,10 @@ class _GroupReader:
     def _all(self, group: str, files: Sequence[ListedFile]) -> Iterator[Source]:
         """What indexes and pages say of a package, in the order in which they count."""
         packages = self._choice.packages
-        if packages and group not in packages:
+        if self._gatherer is None or (packages and group not in packages):
             yield from self._accepted(files)
             return
-        gathered = gather(self._folder, group, len(self._refused))
+        gathered = self._gatherer.gather(group)
         self._problems.extend(gathered.problems)
         releases = {file.release for file in files if file.release}
         in_order = releases_newest_first({*releases, *(s.release for s in gathered.sources)})

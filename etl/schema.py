@@ -217,8 +217,8 @@ SPEC_STACKS = Table(
     ),
     key=("spec", "stack", "release"),
     indexes=(
+        # SQLite finds a release in it too, by each stack in turn: there are a few dozen.
         Index(("stack", "release"), "a stack's specs, in all releases or in one"),
-        Index(("release", "stack"), "a release's stacks"),
     ),
     rowid=False,
 )

@@ -13,7 +13,7 @@ import re
 import sqlite3
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from etl.errors import ChangedError, Refusal, RefusedError
-from etl.sources.caches import Faults, each_record, fast, general, grammar, read_record
+from etl.sources.caches import Faults, fast, general, grammar, read_record, record_at
 from etl.sources.caches.general import Unknown
 from etl.sources.caches.grammar import Record
 from etl.sources.caches.listing import ListedIndex, is_as_hashed
@@ -41,7 +41,11 @@ _GZIP = b"\x1f\x8b"
 _DIGEST_BYTES = 16
 
 # Of one spec the indexes say the same but for this.
-_OWN_TAIL = re.compile(rb',"ref_count":\d+(?:,"in_buildcache":(?:true|false))?\}\Z')
+_MOST_KEPT = 50_000
+"""So many specs that were read are known again in another index; of a release there are as many."""
+
+_OWN_TAIL = re.compile(rb',"ref_count":\d+(?:,"in_buildcache":(true|false))?\}\Z')
+_IN_BUILDCACHE = {b"true": True, b"false": False, None: None}
 _LONGEST_TAIL = 64
 
 _COLUMNS = "package, hash, source, is_binary, digest, start, end"
@@ -94,12 +98,15 @@ class _Part(NamedTuple):
     is_ordinary: bool = True
 
 
-def sort_records(folder: Path, workers: Workers) -> list[SortedIndex]:
+def sort_records(folder: Path, workers: Workers) -> Generator[int, None, list[SortedIndex]]:
     """Write `records.db` into the staging folder.
 
     Args:
         folder: the staging folder, in which `files.db` lists the indexes.
         workers: who reads.
+
+    Yields:
+        Numbers of indexes as they are read.
 
     Returns:
         All indexes, in the order in which they count.
@@ -117,7 +124,7 @@ def sort_records(folder: Path, workers: Workers) -> list[SortedIndex]:
             found[number].refusals.append(refusal)
     if not found:
         return []
-    compilers = _read_all(folder, found, headers, workers)
+    compilers = yield from _read_all(folder, found, headers, workers)
     _merge(folder, found, _sizes(found, workers))
     indexes = list(found.values())
     _resolve(folder, indexes, compilers)
@@ -220,17 +227,21 @@ def _read_all(
     found: Mapping[int, SortedIndex],
     headers: Mapping[int, Header | None],
     workers: Workers,
-) -> set[str]:
+) -> Generator[int, None, set[str]]:
     """Read every record; the hashes of those that are compilers are returned."""
-    tasks = (
+    tasks = [
         task
         for number, header in headers.items()
         if not found[number].refusals
         for task in _tasks(_Task(folder, number, found[number].listed), header)
-    )
+    ]
+    waiting = Counter(task.number for task in tasks)
+    yield len(found) - len(waiting)
     parts: dict[int, list[_Part]] = defaultdict(list)
     for part in workers.run(_read_part, tasks):
         parts[part.number].append(part)
+        waiting[part.number] -= 1
+        yield int(not waiting[part.number])
     odd = [number for number, read in parts.items() if not all(p.is_ordinary for p in read)]
     _forget(folder, odd)
     again = [_Task(folder, number, found[number].listed) for number in odd]
@@ -262,6 +273,20 @@ def _tasks(index: _Task, header: Header | None) -> Iterator[_Task]:
 def _read_part(task: _Task) -> _Part:
     with mapped(data_file(task.folder, task.number, task.listed)) as data:
         return _Reader(task, data).read()
+
+
+class _Known(NamedTuple):
+    """What the sorting of a record needs to know of it, as `Record` has it."""
+
+    hash: str
+    package: str
+    is_binary: bool | None
+    is_external: bool
+    compiler_from: str | None
+
+
+_read_before: dict[bytes, _Known] = {}
+"""The specs that were read last, by digest: most are in the next index too."""
 
 
 class _Reader:
@@ -310,27 +335,52 @@ class _Reader:
 
     def _stage(self, connection: sqlite3.Connection, found: Iterable[Span]) -> None:
         rows: list[tuple[object, ...]] = []
-        read = each_record(found, self._bytes, self._version or "", self._unknown, self._faults)
-        for span, data, record in read:
+        for span in found:
+            data = self._data[span.start : span.end]
+            tail = _OWN_TAIL.search(data, max(0, len(data) - _LONGEST_TAIL))
+            digest = _digest(data, tail)
+            known = self._known(span, data, digest, tail)
+            if known is None:
+                continue
             self._records += 1
-            self._silent += record.in_buildcache is None
-            if record.compiler_from:
-                self._compilers.add(record.compiler_from)
-            key = (record.package, record.hash, self._task.number)
-            rows.append((*key, int(record.is_binary), _digest(data), span.start, span.end))
+            is_binary = known.is_binary
+            if is_binary is None:
+                self._silent += 1
+                is_binary = not known.is_external
+            if known.compiler_from:
+                self._compilers.add(known.compiler_from)
+            key = (known.package, known.hash, self._task.number)
+            rows.append((*key, int(is_binary), digest, span.start, span.end))
             if len(rows) == _ROWS_AT_ONCE:
                 insert_rows(connection, "records", rows)
                 rows.clear()
         insert_rows(connection, "records", rows)
 
-    def _bytes(self, span: Span) -> bytes:
-        return self._data[span.start : span.end]
+    def _known(
+        self, span: Span, data: bytes, digest: bytes, tail: re.Match[bytes] | None
+    ) -> _Known | None:
+        """What is known of a record, maybe from another index; None if it cannot be loaded."""
+        known = _read_before.get(digest) if self._version != general.NODES_BY_NAME else None
+        if known and tail and known.hash == span.hash:
+            return known._replace(is_binary=_IN_BUILDCACHE[tail[1]])
+        num_unknown = self._unknown.total()
+        record = record_at(span, data, self._version or "", self._unknown, self._faults)
+        if record is None:
+            return None
+        is_external = record.facts.external is not None
+        known = _Known(
+            record.hash, record.package, record.in_buildcache, is_external, record.compiler_from
+        )
+        if tail and self._version != general.NODES_BY_NAME and self._unknown.total() == num_unknown:
+            if len(_read_before) == _MOST_KEPT:
+                del _read_before[next(iter(_read_before))]
+            _read_before[digest] = known
+        return known
 
 
-def _digest(record: bytes) -> bytes:
+def _digest(record: bytes, tail: re.Match[bytes] | None) -> bytes:
     """The same for records that say the same of their spec."""
-    own = _OWN_TAIL.search(record, max(0, len(record) - _LONGEST_TAIL))
-    told = memoryview(record)[: own.start()] if own else record
+    told = memoryview(record)[: tail.start()] if tail else record
     return blake2b(told, digest_size=_DIGEST_BYTES).digest()
 
 
@@ -456,7 +506,8 @@ def _resolve(folder: Path, indexes: Sequence[SortedIndex], compilers: Iterable[s
         for spec, number, start, end, _ in places:
             index = indexes[number - 1]
             file = data_file(folder, number, index.listed)
-            record = read_at(file, Span(spec, start, end), index.version or "")
+            with mapped(file) as data:
+                record = read_again(data, Span(spec, start, end), index.version or "", file)
             row = (record.facts.version, spec)
             records.execute("UPDATE compilers SET version = ? WHERE hash = ?", row)
 
@@ -522,21 +573,20 @@ def _asked(folder: Path, sql: str, values: Sequence[str] = ()) -> list[Any]:
         return records.execute(sql, values).fetchall()
 
 
-def read_at(file: bytes, span: Span, version: str) -> Record:
-    """Read a record again.
+def read_again(data: mmap.mmap, span: Span, version: str, file: bytes) -> Record:
+    """Read a record that was sorted.
 
     Args:
-        file: as `data_file` names it.
-        span: where it is.
+        data: the index.
+        span: where the record is.
         version: of the database.
+        file: path of the index, for messages.
 
     Raises:
         ChangedError: it is not what it was a moment before.
     """
-    with open_source(file) as source:
-        data = os.pread(source.fileno(), span.end - span.start, span.start)
     try:
-        record = read_record(data, version, Counter())
+        record = read_record(data[span.start : span.end], version, Counter())
     except RefusedError:
         record = None
     if record is None or record.hash != span.hash:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
+import msgspec
+
 NO_COMPILER = "none"
 """The compiler of what was built without one."""
 
@@ -21,12 +23,12 @@ FLAGS = ("cflags", "cppflags", "cxxflags", "fflags", "ldflags", "ldlibs")
 _LONGEST_CACHED = 500
 _NEEDS_NO_QUOTES = re.compile(r"[a-zA-Z0-9,/_.\-\[\]]+")
 
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_encode = msgspec.json.Encoder().encode
 
 
 def as_json(value: object) -> str:
     """A value as compact JSON, characters as they are; the spelling of every array we write."""
-    return _encode(value)
+    return _encode(value).decode()
 
 
 class VariantValue(NamedTuple):

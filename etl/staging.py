@@ -12,8 +12,11 @@ from contextlib import closing, contextmanager
 from itertools import chain
 from pathlib import Path
 
+import msgspec
+
 from etl import problems
-from etl.schema import DEPENDENCIES, NODES, PACKAGES, SOURCES, SPECS
+from etl.records import Dependency
+from etl.schema import NODES, PACKAGES, SOURCES, SPECS
 
 _PARAMETERS = 1000
 """Parameters in one INSERT; several rows in a statement are 2 to 3 times as fast as one."""
@@ -23,14 +26,17 @@ SHARD_TABLES: Mapping[str, tuple[str, ...]] = {
     "packages": PACKAGES.column_names,
     "spec_stacks": ("spec", "stack", "release"),
     "spec_releases": ("spec", "release", "tarball", "package"),
-    "spec_variants": ("spec", "variant"),
+    # Lists of variants repeat from spec to spec; in the database each spec has its own.
+    "spec_lists": ("spec", "list"),
+    "lists": ("list", "variant"),
     "package_variants": ("variant", "name", "value", "num_specs"),
     "package_stacks": ("package", "stack", "num_specs"),
     "package_releases": ("package", "release", "num_specs", "in_releases", "elsewhere"),
     "stack_releases": ("stack", "release"),
     "nodes": NODES.column_names,
-    "dependencies": DEPENDENCIES.column_names,
-    "named": ("dependency", "number", "spec", "name", "path"),
+    # One row for each spec: in order of these, what they depend on is in order too.
+    "edges": ("spec", "edges"),
+    "named": ("dependency", "number", "spec", "name"),
     # A refused one has no release; `by_` is what it is chosen by.
     "sources": (*SOURCES.column_names, "by_release", "by_package"),
     "problems": ("source", "line", "severity", "kind", "message"),
@@ -42,6 +48,13 @@ SHARD_TABLES: Mapping[str, tuple[str, ...]] = {
     # The rows that were staged of a group of sources.
     "staged": ("source_group", "table_name", "first", "last"),
 }
+
+
+encode_edges = msgspec.msgpack.Encoder().encode
+"""What a spec depends on in one value."""
+
+decode_edges = msgspec.msgpack.Decoder(tuple[Dependency, ...]).decode
+"""The same taken apart."""
 
 
 class Shard:

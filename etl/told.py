@@ -19,7 +19,7 @@ from etl.errors import Refusal, RefusedError
 from etl.order import releases_newest_first
 from etl.records import Spec
 from etl.sorting import data_file, listed_indexes, mapped, repeated, unpack
-from etl.sources.caches import Faults, each_record
+from etl.sources.caches import Faults, record_at
 from etl.sources.caches import general as caches
 from etl.sources.caches.general import MORE_KEYS, Unknown
 from etl.sources.caches.grammar import Record
@@ -250,16 +250,9 @@ class _IndexReader:
                 version = caches.read_version(data)
                 self._db.execute("UPDATE page SET version = ? WHERE id = ?", [version, self._page])
                 found = caches.spans(data, self._unknown)
-                self._keep(
-                    each_record(
-                        found,
-                        lambda span: data[span.start : span.end],
-                        version,
-                        self._unknown,
-                        self._faults,
-                        caches.read_record,
-                    )
-                )
+                arguments = (version, self._unknown, self._faults, caches.read_record)
+                read = (record_at(s, data[s.start : s.end], *arguments) for s in found)
+                self._keep(record for record in read if record)
         except RefusedError as error:
             self._faults.add(error)
         if refusals := self._faults.refusals() or self._repeated():
@@ -267,9 +260,9 @@ class _IndexReader:
         self._keep_others()
         return []
 
-    def _keep(self, records: Iterator[tuple[object, bytes, Record]]) -> None:
+    def _keep(self, records: Iterator[Record]) -> None:
         count = 0
-        while part := [record for _, _, record in islice(records, _ROWS_AT_ONCE)]:
+        while part := list(islice(records, _ROWS_AT_ONCE)):
             count += len(part)
             self._silent += sum(record.in_buildcache is None for record in part)
             chosen = [r for r in part if not self._packages or r.package in self._packages]

@@ -19,6 +19,7 @@ from etl.sources.caches.sizes import size_tasks
 from etl.sources.choice import Choice
 from etl.sources.content import Content
 from etl.sources.listing import FILE_COLUMNS, ListedFile, names_in
+from etl.spelling import as_json
 from etl.workers import Workers
 
 _FILES_IN_TASK = 256
@@ -49,10 +50,26 @@ def read_only_uri(database: Path) -> str:
     return f"{database.absolute().as_uri()}?{mode}"
 
 
+def fingerprint(choice: Choice, *, of_indexes: bool) -> int:
+    """31 bits that differ when a build would write something else of the same sources.
+
+    Args:
+        choice: which were asked for. Pages of other packages are not among the sources then, but an
+            index is, of which only some records are read.
+        of_indexes: whether an index is among them.
+    """
+    return _fingerprint(tuple(sorted({*choice.packages})) if of_indexes else ())
+
+
+def has_indexes(folder: Path) -> bool:
+    """Whether `files.db` in the staging folder lists an index."""
+    with closing(sqlite3.connect(folder / "files.db")) as files:
+        return bool(files.execute("SELECT EXISTS (SELECT 1 FROM indexes)").fetchone()[0])
+
+
 @lru_cache(maxsize=1)
-def tool_fingerprint() -> int:
-    """31 bits that differ when the tool, or a library that decides what it writes, does."""
-    digest = hashlib.sha256()
+def _fingerprint(packages: tuple[str, ...]) -> int:
+    digest = hashlib.sha256(as_json(packages).encode() if packages else b"")
     for module in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(module.read_bytes())
     libraries = map(version, ("archspec", "msgspec", "PyYAML", "sqlite-utils"))
@@ -73,7 +90,8 @@ def is_unchanged(
         workers: who opens the files.
         skip_bad: whether bad sources may be left out.
     """
-    if not database.exists() or read_ids(database) != (APPLICATION_ID, tool_fingerprint()):
+    ids = (APPLICATION_ID, fingerprint(choice, of_indexes=has_indexes(folder)))
+    if not database.exists() or read_ids(database) != ids:
         return False
     # One whose list of sources is damaged is replaced; whether the rest is right, verify tells.
     with (
@@ -107,8 +125,8 @@ def is_unchanged(
 def _has_all(old: sqlite3.Connection, choice: Choice) -> bool:
     """Whether all that was asked for is there; if not, a reading tells what is missing."""
     return all(
-        old.execute(f"SELECT 1 FROM sources WHERE {column} = ? LIMIT 1", [name]).fetchone()
-        for column, names in (("release", choice.releases), ("package", choice.packages))
+        old.execute(f"SELECT 1 FROM {table} WHERE name = ?", [name]).fetchone()
+        for table, names in (("releases", choice.releases), ("packages", choice.packages))
         for name in names
     )
 

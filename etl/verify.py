@@ -24,9 +24,10 @@ from etl.errors import FailedError, WrongUseError
 from etl.order import newest_first, release_of, releases_newest_first
 from etl.problems import KINDS, Problem
 from etl.schema import Table
+from etl.sources.choice import Choice
 from etl.spelling import as_json, spec_text, split_compiler, variant_values
 from etl.targets import all_targets
-from etl.unchanged import is_wal, read_only_uri, tool_fingerprint
+from etl.unchanged import fingerprint, is_wal, read_only_uri
 
 Row = tuple[Any, ...]
 
@@ -61,6 +62,7 @@ def verify(
             yield from _check_definitions(db)
             yield from _check_file(db, database)
             told.read_sources(db, request, progress)
+            yield from _check_maker(db, request.choice)
             told.judge(db)
             totals = _Totals(_positions(db))
             yield from _check_specs(db, totals)
@@ -135,9 +137,14 @@ def _definitions(db: sqlite3.Connection, name: str) -> dict[str, str]:
     return {name: " ".join(definition.split()) for name, definition in rows}
 
 
-def _check_file(db: sqlite3.Connection, database: Path) -> Iterator[str]:
-    if db.execute("PRAGMA built.user_version").fetchone()[0] != tool_fingerprint():
+def _check_maker(db: sqlite3.Connection, choice: Choice) -> Iterator[str]:
+    (of_indexes,) = db.execute("SELECT EXISTS (SELECT 1 FROM page WHERE kind = 'index')").fetchone()
+    (found,) = db.execute("PRAGMA built.user_version").fetchone()
+    if found != fingerprint(choice, of_indexes=bool(of_indexes)):
         yield "user_version: another version of this tool made the database, or of a library of it"
+
+
+def _check_file(db: sqlite3.Connection, database: Path) -> Iterator[str]:
     # Nothing else is in the file: no page that is free, none of another kind of journal.
     if is_wal(database):
         yield "journal_mode: expected delete, database has wal"

@@ -153,7 +153,9 @@ def as_bytes(content: Any) -> bytes:
     """An index as it is stored: bytes and texts as they are, anything else as JSON."""
     if isinstance(content, bytes):
         return content
-    return (content if isinstance(content, str) else json.dumps(content)).encode()
+    # Without spaces, as Spack writes it.
+    text = content if isinstance(content, str) else json.dumps(content, separators=(",", ":"))
+    return text.encode()
 
 
 def sha256(data: bytes) -> str:

@@ -603,11 +603,11 @@ def test_a_manifest_that_fails(place: Place, fault: Fault, message: str) -> None
     [
         (status(404), "it is not there (HTTP status 404)"),
         (cut_off(100), BROKE_OFF),
-        (instead(b"<html>"), "it is no index of a build cache, or a damaged one: found '<', expected '{'"),
-        (instead(b"{}"), "it is no index of a build cache, or a damaged one: it has no `installs`"),
-        (instead(INDEX + b"x"), "it is no index of a build cache, or a damaged one: something stands behind it"),
-        (instead(b"{" + b"[" * 1_000_000), "it is no index of a build cache, or a damaged one: it is nested too deep"),
-        (instead(b'{"database": \xff'), "it is no index of a build cache, or a damaged one: 'utf-8' codec can't decode byte 0xff in position 13: invalid start byte"),
+        (instead(b"<html>"), "it is no index of a build cache, or a damaged one: not valid JSON: Expecting value"),
+        (instead(b"{}"), "it is no index of a build cache, or a damaged one: the index has no `database` with `installs`"),
+        (instead(INDEX + b"x"), "it is no index of a build cache, or a damaged one: not valid JSON: there is text behind the index"),
+        (instead(b"{" + b"[" * 1_000_000), "it is no index of a build cache, or a damaged one: not valid JSON: a value is nested too deeply"),
+        (instead(b'{"database": \xff'), "it is no index of a build cache, or a damaged one: not valid JSON: Expecting value"),
     ],
 )  # fmt: skip
 def test_an_index_of_layout_2_that_fails(place: Place, fault: Fault, message: str) -> None:
@@ -951,8 +951,9 @@ def test_sizes_stay_when_the_index_changes_and_are_completed(place: Place) -> No
     url = with_sizes(place.server)
     place.fetch(url, sizes=True)
     fewer = {one: RECORDS[one] for one in RECORDS if one != VENV}
-    more = fewer | {"a" * 32: RECORDS[VENV]}
-    place.server.put_v3("/develop", json.dumps({"database": {"installs": more}}).encode())
+    other = {"spec": RECORDS[VENV]["spec"] | {"hash": "a" * 32}, "in_buildcache": True}
+    database = {"version": "8", "installs": fewer | {"a" * 32: other}}
+    place.server.put_v3("/develop", json.dumps({"database": database}).encode())
     new = f"/develop/v3/manifests/spec/python-venv/python-venv-1.0-{'a' * 32}.spec.manifest.json"
     place.server.files[new] = SIGNED
     place.server.asked_now()
@@ -1048,7 +1049,7 @@ def test_a_server_that_fails_is_not_asked_for_every_size(
 def test_a_damaged_index_has_no_sizes(place: Place) -> None:
     place.server.put_v3("/develop", b"{}")
     assert place.fetch(f"{place.server.address}/develop", sizes=True).faults == [
-        "develop: it is no index of a build cache, or a damaged one: it has no `installs`; "
+        "develop: it is no index of a build cache, or a damaged one: the index has no `database`; "
         "no sizes were fetched"
     ]
 
@@ -1062,15 +1063,10 @@ def test_the_manifest_of_an_unusual_version() -> None:
 # ---- records -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("chunk", [1, 7, 100, 2**20])
 @pytest.mark.parametrize("compression", ["none", "gzip"])
-def test_binaries_of_an_index(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int, compression: str
-) -> None:
-    monkeypatch.setattr(records, "_CHUNK", chunk)
+def test_binaries_of_an_index(tmp_path: Path, compression: str) -> None:
     text = json.dumps(
-        {"x": [1], "database": {"version": 12345678, "installs": RECORDS, "z": {}}, "y": 12},
-        indent=1,
+        {"x": [1], "database": {"installs": RECORDS, "version": "8", "z": {}}, "y": 12}, indent=1
     )
     file = tmp_path / "index"
     file.write_bytes(gzip.compress(text.encode()) if compression == "gzip" else text.encode())
@@ -1078,7 +1074,7 @@ def test_binaries_of_an_index(
         ("python-venv", "1.0", VENV),
         ("gcc-runtime", "12.2.0", RUNTIME),
     ]
-    assert dict(records.records(file, compression)) == RECORDS
+    assert [span.hash for span in records.records(file, compression)] == list(RECORDS)
 
 
 @pytest.mark.parametrize("length", range(0, len(INDEX), 97))
@@ -1090,15 +1086,6 @@ def test_half_an_index(tmp_path: Path, length: int) -> None:
     file.write_bytes(gzip.compress(INDEX)[: length // 4])
     with pytest.raises(FetchError, match=r"^it is no index of a build cache, or a damaged one: "):
         list(records.records(file, "gzip"))
-
-
-def test_a_value_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(records, "_MOST", 1000)
-    monkeypatch.setattr(records, "_CHUNK", 100)
-    file = tmp_path / "index"
-    file.write_text('{"' + "x" * 10_000)
-    with pytest.raises(FetchError, match="Unterminated string"):
-        list(records.records(file, "none"))
 
 
 # ---- the folder and the command ------------------------------------------------------------------

@@ -41,7 +41,7 @@ LISTS_RELEASE = "instr(releases, json_quote({})) > 0"
 # Pages that ask with the same text share one answer (`execute_once`).
 CURRENT_RELEASE_SQL = "select * from releases where position = 1"
 RELEASES_SQL = "select * from releases order by position"
-STACK_COUNTS_SQL = "select release, stack, count(*) from spec_stacks group by release, stack"
+STACK_COUNTS_SQL = "select release, stack, count(*) from spec_stacks group by stack, release"
 
 
 class Count(NamedTuple):

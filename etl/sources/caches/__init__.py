@@ -1,7 +1,7 @@
 """The indexes of build caches: manifests, lists, records."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 
 from etl.errors import Refusal, RefusedError
 from etl.problems import MOST_OF_A_KIND, more_of_a_kind
@@ -47,31 +47,29 @@ class Faults:
         return bool(self._told)
 
 
-def each_record(
-    found: Iterable[Span],
-    data_of: Callable[[Span], bytes],
+def record_at(
+    span: Span,
+    data: bytes,
     version: str,
     unknown: Unknown,
     faults: Faults,
     read: ReadRecord = read_record,
-) -> Iterator[tuple[Span, bytes, Record]]:
-    """Read records, each with its place and its bytes; what is wrong with one is noted.
+) -> Record | None:
+    """Read a record of an index; None if something is wrong with it, which is noted.
 
     Args:
-        found: where they are.
-        data_of: gives the bytes of a place.
+        span: where it is.
+        data: its bytes.
         version: of the database.
         unknown: where keys that nobody knows are counted.
         faults: where it is noted.
         read: how to read one.
     """
-    for span in found:
-        data = data_of(span)
-        try:
-            record = read(data, version, unknown)
-            if record.hash != span.hash:
-                raise grammar.refuse("record-hash", f"its spec has the hash {record.hash}")
-        except RefusedError as error:
-            faults.add(error, f"record {span.hash}: ")
-        else:
-            yield span, data, record
+    try:
+        record = read(data, version, unknown)
+        if record.hash != span.hash:
+            raise grammar.refuse("record-hash", f"its spec has the hash {record.hash}")
+    except RefusedError as error:
+        faults.add(error, f"record {span.hash}: ")
+        return None
+    return record

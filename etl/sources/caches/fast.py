@@ -27,7 +27,10 @@ from etl.spelling import Variants
 
 _HEAD = re.compile(rb'\{"database":\{"version":"(\d{1,4})","installs":\{', re.ASCII)
 _TAIL = b"}}}"
-_START = re.compile(rb'"([a-z2-7]{32})":(?=\{"spec":\{)')
+_MARK = b'":{"spec":{'
+_HASH_AS_KEY = re.compile(rb'"[a-z2-7]{32}"')
+_KEY = len('"') + 32
+_COMMA = ord(",")
 _LONGEST_CACHED = 4_000
 
 _decode_arch = msgspec.json.Decoder(grammar.RawArch).decode
@@ -62,20 +65,38 @@ def spans(data: mmap, header: Header, start: int, end: int) -> Iterator[Span] | 
         start: where the part begins.
         end: where it ends.
     """
-    found = list(_START.finditer(data, start, min(end + 64, header.end)))
-    found = [match for match in found if match.start() < end]
-    if start == header.start and (found[0].start() if found else header.end) != start:
-        return None
-    following = _START.search(data, found[-1].end(), header.end) if found else None
-    stops = [match.start() - 1 for match in found[1:]]
-    if found:
-        stops.append(following.start() - 1 if following else header.end)
-    result = []
-    for match, stop in zip(found, stops, strict=True):
-        if stop < header.end and data[stop] != ord(","):
+    text = data[start : min(end + len(_MARK) + _KEY, header.end)]
+    starts: list[int] = []
+    marks = _marks(text)
+    for mark in marks:
+        if not _HASH_AS_KEY.fullmatch(text, max(0, mark - _KEY), mark + 1):
             return None
-        result.append(Span(match[1].decode(), match.end(), stop))
-    return iter(result)
+        starts.append(start + mark - _KEY)
+    if starts and starts[-1] >= end:
+        starts.pop()
+    if start == header.start and (starts[0] if starts else header.end) != start:
+        return None
+    if not starts:
+        return iter(())
+    following = data.find(_MARK, starts[-1] + _KEY + 1, header.end)
+    stops = [each - 1 for each in starts[1:]]
+    stops.append(header.end if following < 0 else following - _KEY - 1)
+    if any(data[stop] != _COMMA for stop in stops if stop < header.end):
+        return None
+    return iter([_span(data, each, stop) for each, stop in zip(starts, stops, strict=True)])
+
+
+def _marks(text: bytes) -> Iterator[int]:
+    """Where the keys of records end: at the quote behind each."""
+    place = text.find(_MARK)
+    while place >= 0:
+        yield place
+        place = text.find(_MARK, place + 1)
+
+
+def _span(data: mmap, start: int, end: int) -> Span:
+    # Behind the key are a quote and a colon.
+    return Span(data[start + 1 : start + _KEY].decode(), start + _KEY + 2, end)
 
 
 def read_record(data: bytes) -> Record | None:

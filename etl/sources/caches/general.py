@@ -29,7 +29,7 @@ _INSTALLATION_KEYS = frozenset(
 _NOT_LOADED = ("concrete", "package_hash", "patches", "full_hash", "build_hash", "process_hash")
 _SPEC_KEYS = frozenset({*grammar.RawSpec.__struct_fields__, "concrete"})
 _NOT_CONCRETE = ("propagate", "abstract")
-_NODES_BY_NAME = 5
+NODES_BY_NAME = "5"
 """The version of database whose nodes and dependencies stand under their names."""
 
 Unknown = Counter[tuple[str, str]]
@@ -60,7 +60,7 @@ def read_record(data: bytes, version: str, unknown: Unknown) -> Record:
     spec = found["spec"]
     if not isinstance(spec, dict):
         raise refuse("type", f"`spec` is {_kind(spec)}, expected an object")
-    if version == str(_NODES_BY_NAME):
+    if version == NODES_BY_NAME:
         spec = _flat(spec)
     if spec.get("concrete") is False or any(key in spec for key in _NOT_CONCRETE):
         raise refuse("abstract", "the spec is not concrete")

@@ -99,6 +99,7 @@ def indexes_of(cache: FoundCache) -> Iterator[ListedIndex]:
         yield listed._replace(release=None, stack=None).refused(Refusal(0, "name", fault))
     elif cache.layout == 3:
         for view in _views(cache):
+            listed = listed._replace(file=_shown(cache, f"{cache.below}/{view}"))
             yield _guarded(listed, partial(_of_manifest, cache, listed, view))
     else:
         yield _guarded(listed, partial(_of_file, cache, listed))
@@ -188,7 +189,8 @@ def _of_manifest(cache: FoundCache, listed: ListedIndex, manifest: str) -> Liste
     if not os.path.lexists(real):
         message = f"the manifest names {blob.path}, which is not there"
         raise RefusedError(Refusal(0, "manifest", message))
-    return _hashed(listed._replace(real=real), _Expected(blob.length, blob.checksum))
+    listed = listed._replace(real=real, file=_shown(cache, blob.path))
+    return _hashed(listed, _Expected(blob.length, blob.checksum))
 
 
 def _of_file(cache: FoundCache, listed: ListedIndex) -> ListedIndex:
