@@ -33,8 +33,8 @@ _UNKNOWN = {
     **dict.fromkeys(("size", "namespace", "flags", "build_spec", "external", "dependencies")),
 }
 
-References = dict[str, tuple[int, str, str]]
-"""Dependency → where it is named first: number of the index, hash of the spec, name."""
+References = dict[tuple[str, str], tuple[int, str]]
+"""Dependency and name → where it is named so first: number of the index, hash of the spec."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,7 +316,7 @@ def package_rows(merged: MergedPackage) -> PackageRows:
             for release, count in merged.releases.items()
         ],
         sorted({(stack, release) for stacks, release in present for stack in stacks}),
-        [(dependency, *where) for dependency, where in sorted(_named(merged).items())],
+        [(key, *where, name) for (key, name), where in sorted(_named(merged).items())],
     )
 
 
@@ -325,9 +325,9 @@ def _named(merged: MergedPackage) -> References:
     for spec, node in merged.nodes.items():
         number = node.source_of("dependencies").number
         for dependency in node.facts.dependencies or ():
-            other = found.get(dependency.hash)
-            if other is None or (number, spec) < other[:2]:
-                found[dependency.hash] = (number, spec, dependency.name)
+            other = found.get(dependency[:2])
+            if other is None or (number, spec) < other:
+                found[dependency[:2]] = (number, spec)
     return found
 
 

@@ -143,7 +143,7 @@ def _groups(
 
 def _files(folder: Path, only: Collection[str]) -> Iterator[tuple[str, tuple[ListedFile, ...]]]:
     with closing(sqlite3.connect(folder / "files.db")) as files:
-        chosen = "WHERE package IN (SELECT value FROM json_each(?)) OR ? = '[]'"
+        chosen = f"WHERE {_GROUP} IN (SELECT value FROM json_each(?)) OR ? = '[]'"
         rows = files.execute(
             f"SELECT {_GROUP}, {FILE_COLUMNS} FROM files {chosen} ORDER BY 1, path",
             [as_json(sorted(only))] * 2,
@@ -361,7 +361,9 @@ def _clashes(staged: sqlite3.Connection, read: _Read) -> dict[str, str]:
         hashes = told[source]
         other = next((h for h in sorted(hashes) if _is_of_other(h, hashes[h], owners)), None)
         if other is None:
-            owners |= {spec: (package, source.path) for spec, package in hashes.items()}
+            # Where an index has a hash, the page seems to have it too, but comes behind it.
+            for spec, package in hashes.items():
+                owners.setdefault(spec, (package, source.path))
             continue
         found[source.path] = f"hash {other} is of package {owners[other][0]} in {owners[other][1]}"
         if source.number or _has_twin(staged, source.path, {*read.refused, *found}):

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from etl.errors import ChangedError, Refusal, RefusedError
+from etl.problems import MOST_NAMES
 from etl.sources.caches import Faults, fast, general, grammar, read_record, record_at
 from etl.sources.caches.general import Unknown
 from etl.sources.caches.grammar import Record
@@ -36,15 +37,18 @@ from etl.workers import Workers
 
 _PART = 8 * 1024 * 1024
 _CHUNK = 1024 * 1024
+# What is left of it is copied behind each member of a gzip file.
+_PACKED_CHUNK = 16 * 1024
+_MAX_MEMBERS = 100_000
 _ROWS_AT_ONCE = 1000
 _GZIP = b"\x1f\x8b"
 _DIGEST_BYTES = 16
 
-# Of one spec the indexes say the same but for this.
 _MOST_KEPT = 50_000
 """So many specs that were read are known again in another index; of a release there are as many."""
 
-_OWN_TAIL = re.compile(rb',"ref_count":\d+(?:,"in_buildcache":(true|false))?\}\Z')
+# Of one spec the indexes say the same but for this.
+_OWN_TAIL = re.compile(rb',"ref_count":(?:0|[1-9]\d*)(?:,"in_buildcache":(true|false))?\}\Z')
 _IN_BUILDCACHE = {b"true": True, b"false": False, None: None}
 _LONGEST_TAIL = 64
 
@@ -172,39 +176,55 @@ def unpack(folder: Path, number: int, listed: ListedIndex) -> None:
         OSError: it cannot be read, or there is no room.
     """
     with open_source(listed.real) as packed:
-        start = packed.read(_CHUNK)
+        start = packed.read(_PACKED_CHUNK)
         is_gzip = start.startswith(_GZIP)
         if listed.compression == "gzip" and not is_gzip:
             raise RefusedError(Refusal(0, "checksum", "it is not compressed with gzip as is said"))
         if not is_gzip:
             return
-        with _unpacked(folder, number).open("wb") as file:
-            try:
-                for chunk in _inflated(start, packed.read):
-                    file.write(chunk)
-                    if file.tell() > grammar.MAX_BYTES:
-                        raise RefusedError(too_large(file.tell(), grammar.MAX_BYTES))
-            except (zlib.error, EOFError):
-                message = "it is damaged: it cannot be unpacked with gzip"
-                raise RefusedError(Refusal(0, "checksum", message)) from None
+        try:
+            _unpack(start, packed.read, _unpacked(folder, number))
+        except RefusedError:
+            # There may be many such indexes, and no room for all of them.
+            _unpacked(folder, number).unlink()
+            raise
+
+
+def _unpack(start: bytes, read: Callable[[int], bytes], to: Path) -> None:
+    size = 0
+    try:
+        with to.open("wb") as file:
+            for chunk in _inflated(start, read):
+                size += file.write(chunk)
+                if size > grammar.MAX_BYTES:
+                    break
+    except (zlib.error, EOFError):
+        message = "it is damaged: it cannot be unpacked with gzip"
+        raise RefusedError(Refusal(0, "checksum", message)) from None
+    if size > grammar.MAX_BYTES:
+        raise RefusedError(too_large(size, grammar.MAX_BYTES))
 
 
 def _inflated(start: bytes, read: Callable[[int], bytes]) -> Iterator[bytes]:
     """What is in a gzip file, a bounded part of it at a time; it may have several members.
 
     Raises:
+        RefusedError: it has too many members.
         zlib.error: it is damaged.
         EOFError: it ends too early.
     """
     packed = start
-    while packed:
+    for _ in range(_MAX_MEMBERS):
         member = zlib.decompressobj(wbits=31)
         while not member.eof:
-            if not packed and not (packed := read(_CHUNK)):
+            if not packed and not (packed := read(_PACKED_CHUNK)):
                 raise EOFError
             yield member.decompress(packed, _CHUNK)
-            packed = member.unconsumed_tail or (b"" if not member.eof else member.unused_data)
-        packed = member.unused_data or read(_CHUNK)
+            packed = member.unconsumed_tail
+        packed = member.unused_data or read(_PACKED_CHUNK)
+        if not packed:
+            return
+    raise grammar.refuse("too-large", f"more than {_MAX_MEMBERS:,} gzip files in one")
 
 
 @contextmanager
@@ -242,7 +262,7 @@ def _read_all(
         parts[part.number].append(part)
         waiting[part.number] -= 1
         yield int(not waiting[part.number])
-    odd = [number for number, read in parts.items() if not all(p.is_ordinary for p in read)]
+    odd = [number for number, read in parts.items() if not _are_enough(read)]
     _forget(folder, odd)
     again = [_Task(folder, number, found[number].listed) for number in odd]
     for part in workers.run(_read_part, again):
@@ -251,6 +271,14 @@ def _read_all(
         for part in read:
             _add(found[number], part)
     return {compiler for read in parts.values() for part in read for compiler in part.compilers}
+
+
+def _are_enough(parts: Sequence[_Part]) -> bool:
+    """Whether an index need not be read again as a whole."""
+    # Which keys are named, of more than can be, depends on where a part begins.
+    names = {name for part in parts for name in part.unknown}
+    is_whole = len(parts) == 1 or len(names) <= MOST_NAMES
+    return is_whole and all(part.is_ordinary for part in parts)
 
 
 def _add(index: SortedIndex, part: _Part) -> None:
@@ -371,7 +399,9 @@ class _Reader:
         known = _Known(
             record.hash, record.package, record.in_buildcache, is_external, record.compiler_from
         )
-        if tail and self._version != general.NODES_BY_NAME and self._unknown.total() == num_unknown:
+        is_told_by_tail = tail and record.in_buildcache is _IN_BUILDCACHE[tail[1]]
+        is_plain = self._version != general.NODES_BY_NAME and self._unknown.total() == num_unknown
+        if is_told_by_tail and is_plain:
             if len(_read_before) == _MOST_KEPT:
                 del _read_before[next(iter(_read_before))]
             _read_before[digest] = known

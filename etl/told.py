@@ -349,7 +349,8 @@ def judge(db: sqlite3.Connection) -> None:
                 owner = f"hash {other} is of package {owners[other][0]} in {owners[other][1]}"
                 remarks.append((page, line, "two-packages", owner))
             else:
-                owners.update({spec: (name, path) for spec, name in hashes.items()})
+                for spec, name in hashes.items():
+                    owners.setdefault(spec, (name, path))
             refused = bool(other) or same != sha256
             verdicts.append((refused, len(verdicts), package in accepted, page))
             if not refused and package is not None:
@@ -402,5 +403,6 @@ def _remark_sizes(db: sqlite3.Connection) -> None:
     """Note which binaries of unknown size have something that should have told it."""
     db.execute(
         "INSERT INTO remark SELECT page, 0, 'size-unknown', fault"
-        " FROM entry JOIN size USING (page, hash) WHERE is_binary AND fault IS NOT NULL"
+        " FROM entry JOIN size USING (page, hash) JOIN page ON page.id = page"
+        " WHERE NOT refused AND is_binary AND fault IS NOT NULL"
     )

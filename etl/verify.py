@@ -415,11 +415,13 @@ def _newest_known(db: sqlite3.Connection, column: str, listings: Sequence[_Listi
     values = [(one, getattr(one, column)) for one in listings]
     known = [(one, value) for one, value in values if (column, value) not in _UNKNOWN]
     newest, kept = (known or values)[0]
-    if column == "dependencies":
-        newest, kept = _with_virtuals(known, newest, kept)
     for one, value in known:
         if _meaning(column, value) != _meaning(column, kept):
             if column == "dependencies" and value == _without_virtuals(kept):
+                continue
+            if column == "dependencies" and kept == _without_virtuals(value):
+                # The same with what they provide, which the newest source does not tell.
+                newest, kept = one, value
                 continue
             where = newest.path if newest.release == one.release else newest.release
             shown = (_plain(column, kept), where, _plain(column, value))
@@ -428,16 +430,6 @@ def _newest_known(db: sqlite3.Connection, column: str, listings: Sequence[_Listi
                 "INSERT INTO remark VALUES (?, ?, 'conflict', ?)", [one.page, one.line, message]
             )
     return kept
-
-
-def _with_virtuals(
-    known: Sequence[tuple[_Listing, Any]], newest: _Listing, kept: Any
-) -> tuple[_Listing, Any]:
-    """The same dependencies with what they provide, where the newest source does not tell that."""
-    if kept is None or kept != _without_virtuals(kept):
-        return newest, kept
-    told = ((one, value) for one, value in known if _without_virtuals(value) == kept != value)
-    return next(told, (newest, kept))
 
 
 def _without_virtuals(dependencies: str) -> str:

@@ -51,6 +51,13 @@ def has_control(text: str) -> bool:
     return control_in(text) is not None
 
 
+def printable(text: str) -> str:
+    """A text for messages: what a terminal would not show as it is, is spelled with a backslash."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def shortened(text: str, most: int = MAX_NAME) -> str:
     """The beginning of a text, for messages."""
     return text if len(text) <= most else f"{text[:most]}…"

@@ -20,7 +20,8 @@ def read_record(data: bytes, version: str, unknown: Unknown) -> Record:
     Raises:
         RefusedError: with the reason why it cannot be loaded.
     """
-    return fast.read_record(data) or general.read_record(data, version, unknown)
+    found = None if version == general.NODES_BY_NAME else fast.read_record(data)
+    return found or general.read_record(data, version, unknown)
 
 
 class Faults:

@@ -31,7 +31,9 @@ _MARK = b'":{"spec":{'
 _HASH_AS_KEY = re.compile(rb'"[a-z2-7]{32}"')
 _KEY = len('"') + 32
 _COMMA = ord(",")
+_MOST_SPACE = 1_000
 _LONGEST_CACHED = 4_000
+_LONGEST_DEPENDENCY = 500
 
 _decode_arch = msgspec.json.Decoder(grammar.RawArch).decode
 _decode_parameters = msgspec.json.Decoder(dict[str, bool | str | list[str]]).decode
@@ -46,9 +48,8 @@ _decode_texts = msgspec.json.Decoder(list[str]).decode
 def read_header(data: mmap) -> Header | None:
     """Where the records of an index are; None if it is not laid out as Spack writes it."""
     head = _HEAD.match(data)
-    end = len(data)
-    while end and data[end - 1] in b" \t\r\n":
-        end -= 1
+    last = data[-_MOST_SPACE:]
+    end = len(data) - len(last) + len(last.rstrip(b" \t\r\n"))
     if not head or data[max(0, end - len(_TAIL)) : end] != _TAIL:
         return None
     if end - len(_TAIL) < head.end():
@@ -69,6 +70,9 @@ def spans(data: mmap, header: Header, start: int, end: int) -> Iterator[Span] | 
     starts: list[int] = []
     marks = _marks(text)
     for mark in marks:
+        if mark < _KEY and start > header.start:
+            # Its key begins in the part before.
+            continue
         if not _HASH_AS_KEY.fullmatch(text, max(0, mark - _KEY), mark + 1):
             return None
         starts.append(start + mark - _KEY)
@@ -157,23 +161,23 @@ class _Parts(NamedTuple):
 
 
 def _parts(spec: _RawSpec) -> _Parts:
-    system, quotes = _system(bytes(spec.arch))
+    system, quotes = _system(_bounded(spec.arch))
     listed = bytes(spec.parameters)
     is_short = len(listed) <= _LONGEST_CACHED
     variants, flags, more = (_parameters if is_short else _long_parameters)(listed)
     quotes += more
     dependencies = []
     for raw in spec.dependencies or ():
-        dependency, more = _dependency(bytes(raw))
+        dependency, more = _dependency(_bounded(raw, _LONGEST_DEPENDENCY))
         dependencies.append(dependency)
         quotes += more
     compiler: str | None = None
     rare: tuple[str | None, str | None] = (None, None)
     if spec.annotations is not UNSET:
-        compiler, more = _annotations(bytes(spec.annotations))
+        compiler, more = _annotations(_bounded(spec.annotations))
         quotes += more
     if spec.compiler is not UNSET:
-        compiler, more = _compiler(bytes(spec.compiler))
+        compiler, more = _compiler(_bounded(spec.compiler))
         quotes += more
     if spec.patches is not UNSET:
         quotes += _quotes_of_list(bytes(spec.patches))
@@ -209,6 +213,14 @@ def _counted(data: bytes, texts: int) -> int:
     if quotes != 2 * texts:
         raise _NotOrdinaryError
     return quotes
+
+
+def _bounded(part: msgspec.Raw, most: int = _LONGEST_CACHED) -> bytes:
+    """The bytes of a part, if they are few enough to be kept."""
+    data = bytes(part)
+    if len(data) > most:
+        raise _NotOrdinaryError
+    return data
 
 
 # Parts repeat from record to record, so each spelling of one is read once. The caches are bounded:

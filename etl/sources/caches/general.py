@@ -4,6 +4,7 @@ Memory follows one record: an index is read through a window that moves over its
 """
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from mmap import mmap
@@ -13,14 +14,17 @@ import msgspec
 
 from etl.errors import Refusal, RefusedError
 from etl.problems import MOST_NAMES
-from etl.sources.bounds import has_control, shortened
+from etl.sources.bounds import has_control, printable, shortened
 from etl.sources.caches import grammar
 from etl.sources.caches.grammar import RawRecord, Record, refuse
 from etl.sources.caches.manifests import DATABASE_VERSIONS
 from etl.sources.caches.spans import Span
 
 _WINDOWS = (8192, 65_536, grammar.MAX_RECORD + 1)
-_SPACE = b" \t\r\n"
+_NO_SPACE = re.compile(rb"[^ \t\r\n]")
+_MOST_KEYS = 1_000
+# `-Infinity`, or an escape for two halves of a character: where one is cut off, JSON is wrong.
+_LONGEST_TOKEN = 12
 _RECORD_KEYS = frozenset({"spec", "in_buildcache"})
 # Of no use here, and what Spack's database on a disk, not that of a build cache, has besides.
 _INSTALLATION_KEYS = frozenset(
@@ -172,7 +176,10 @@ def _convert(found: dict[str, Any]) -> RawRecord:
         return msgspec.convert(found, RawRecord)
     except msgspec.ValidationError as error:
         kind = "missing-key" if "missing required field" in str(error) else "type"
-        raise refuse(kind, str(error)) from None
+        # It names keys as they are.
+        raise refuse(kind, shortened(printable(str(error)))) from None
+    except UnicodeEncodeError:
+        raise refuse("encoding", "it holds a lone surrogate") from None
 
 
 def _kind(value: object) -> str:
@@ -188,8 +195,8 @@ class _Scanner:
         self.place = 0
 
     def space(self) -> None:
-        while self.place < len(self._data) and self._data[self.place] in _SPACE:
-            self.place += 1
+        found = _NO_SPACE.search(self._data, self.place)
+        self.place = found.start() if found else len(self._data)
 
     def take(self, mark: str) -> bool:
         """Go behind a mark if it is next."""
@@ -222,7 +229,7 @@ class _Scanner:
             except RecursionError:
                 self.fail("a value is nested too deeply")
             except json.JSONDecodeError as error:
-                if is_whole:
+                if is_whole or _is_no_cut(error, text):
                     self.place += len(text[: error.pos].encode("utf-8", "surrogateescape"))
                     self.fail(error.msg)
                 continue
@@ -260,6 +267,11 @@ class _Scanner:
             if self.take("}"):
                 return
             self.expect(",")
+
+
+def _is_no_cut(error: json.JSONDecodeError, text: str) -> bool:
+    """Whether what is wrong with a part of a text is not that it ends there."""
+    return not error.msg.startswith("Unterminated") and error.pos < len(text) - _LONGEST_TOKEN
 
 
 _decoder = json.JSONDecoder(parse_constant=_refuse_constant)
@@ -338,8 +350,10 @@ def spans(data: mmap, unknown: Unknown) -> Iterator[Span]:
 
 
 def _each_once(keys: Iterator[str]) -> Iterator[str]:
-    seen = set()
+    seen: set[str] = set()
     for key in keys:
+        if len(seen) == _MOST_KEYS:
+            raise refuse("too-large", f"the index has more than {_MOST_KEYS:,} keys beside records")
         if key in seen:
             raise refuse("duplicate-key", f"the index has two keys {shortened(key, 60)!r}")
         seen.add(key)

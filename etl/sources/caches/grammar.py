@@ -50,6 +50,9 @@ MAX_RECORDS = 10_000_000
 MAX_DEPENDENCIES = 2_000
 """Most dependencies of a record; real ones have some dozens."""
 
+MAX_VIRTUALS = 100
+"""Most virtuals, or types, that a record names of a dependency; real ones have a few."""
+
 MAX_TEXT = 4_000
 """Most bytes of the path of an external spec, and of all flags of a spec."""
 
@@ -332,6 +335,9 @@ def dependency_of(raw: RawDependency) -> Dependency:
         types, virtuals = raw.type, []
     else:
         raise refuse("missing-key", f"the dependency {shortened(raw.name)!r} has no types")
+    if max(len(types), len(virtuals)) > MAX_VIRTUALS:
+        most = f"of the dependency {shortened(raw.name)!r}, expected at most {MAX_VIRTUALS}"
+        raise refuse("too-large", f"{max(len(types), len(virtuals)):,} types or virtuals {most}")
     flags = _types(tuple(types))
     return Dependency(hashes[0], name(raw.name, "dependency"), *flags, _virtuals(tuple(virtuals)))
 
