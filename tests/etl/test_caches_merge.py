@@ -152,7 +152,9 @@ def test_stacks_that_only_depend_on_a_spec_are_overruled(site: Site) -> None:
 def test_two_specs_of_a_page_in_one_stack_are_one_warning(site: Site) -> None:
     words = ("one", "two", "three")
     site.cache("develop", "e4s", *(record("xz", "1.0", w, in_buildcache=False) for w in words))
-    site.page("develop", "xz", *(spec(word, compiler="gcc@12.2.0", stacks=["e4s"]) for word in words))
+    site.page(
+        "develop", "xz", *(spec(word, compiler="gcc@12.2.0", stacks=["e4s"]) for word in words)
+    )
     assert site.prove()["spec_stacks"] == []
     assert [row[:2] for row in site.problems()] == [("develop/xz/specs.md", "stack")]
 
