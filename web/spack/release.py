@@ -8,13 +8,16 @@ from typing import NamedTuple
 from datasette.database import Database
 
 from etl.order import newest_first
-from web.spack.names import LISTS_RELEASE, STACK_COUNTS_SQL, Count
+from web.spack.names import CURRENT_RELEASE_SQL, LISTS_RELEASE, STACK_COUNTS_SQL, Count
+
+MIRROR = "mirror"
+"""Kind of a build cache that is no release of Spack: none comes before or after it."""
 
 # develop and its snapshots are one row of releases, the versions another.
-NEIGHBOURS_SQL = """
+NEIGHBOURS_SQL = f"""
     select name from releases
     where (kind = 'version') = (select kind = 'version' from releases where name = :release)
-    order by position
+    and kind != '{MIRROR}' order by position
 """
 
 PACKAGES_SQL = f"""
@@ -90,11 +93,13 @@ class ReleasePage(NamedTuple):
 
     Attributes:
         name: Its name.
-        kind: develop, snapshot or version.
+        kind: develop, snapshot or version; mirror of a build cache that is no release of Spack.
         date: Of a snapshot (ISO 8601), or None.
         num_packages: How many packages it has.
         num_specs: How many specs it has.
-        mirror: The address of its build cache.
+        mirror: The address or folder of its build cache.
+        layout: The layout of its build cache, or None where nothing tells.
+        current: The current release if it is another one, or "".
         stacks: Its stacks, the largest first.
         newer: The release after it, or "".
         changes: What changed since the one before, or None for the first.
@@ -106,6 +111,8 @@ class ReleasePage(NamedTuple):
     num_packages: int
     num_specs: int
     mirror: str
+    layout: int | None
+    current: str
     stacks: list[Count]
     newer: str
     changes: Changes | None
@@ -115,7 +122,10 @@ async def release_page(db: Database, name: str) -> ReleasePage:
     """Return what is known of a release, which must be in the database."""
     release = {"release": name}
     row = (await db.execute("select * from releases where name = :release", release)).first()
-    line = [other for (other,) in await db.execute(NEIGHBOURS_SQL, release)]
+    current = (await db.execute_once(CURRENT_RELEASE_SQL)).first()["name"]
+    line = [name]
+    if row["kind"] != MIRROR:
+        line = [other for (other,) in await db.execute(NEIGHBOURS_SQL, release)]
     place = line.index(name)
     before = line[place + 1 :]
     return ReleasePage(
@@ -125,6 +135,8 @@ async def release_page(db: Database, name: str) -> ReleasePage:
         num_packages=row["num_packages"],
         num_specs=row["num_specs"],
         mirror=row["mirror"],
+        layout=row["layout"],
+        current="" if current == name else current,
         stacks=await stacks(db, name),
         newer=line[place - 1] if place else "",
         changes=await changes(db, row, before[0]) if before else None,
