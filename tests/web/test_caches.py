@@ -172,7 +172,7 @@ async def test_a_build_cache_in_a_folder(caches: Datasette, ours: Path) -> None:
     shown = sections(html)
 
     assert shown["our site"] == (
-        "A build cache that is no release of Spack: binaries of 40 packages in 40 specs."
+        "A build cache beside the releases of Spack: binaries of 40 packages in 40 specs."
         " More: how it differs from develop"
     )
     assert copied(html) == [

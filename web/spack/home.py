@@ -9,7 +9,6 @@ from datasette.utils.asgi import Request
 
 from etl.spelling import NO_COMPILER
 from web.spack.names import CURRENT_RELEASE_SQL, DATABASE
-from web.spack.release import MIRROR
 
 # Each step finds the next system in the index, instead of reading it for every spec.
 OSES_SQL = """
@@ -21,7 +20,7 @@ OSES_SQL = """
     select os from oses where os is not null
 """
 
-MIRRORS_SQL = f"select count(*) from releases where kind = '{MIRROR}'"
+MIRRORS_SQL = "select count(*) from releases where kind = 'mirror'"
 
 # A spec of the largest package, of which there is most to find.
 EXAMPLE_SQL = """

@@ -10,14 +10,15 @@ from datasette.database import Database
 from etl.order import newest_first
 from web.spack.names import CURRENT_RELEASE_SQL, LISTS_RELEASE, STACK_COUNTS_SQL, Count
 
-MIRROR = "mirror"
-"""Kind of a build cache that is no release of Spack: none comes before or after it."""
-
-# develop and its snapshots are one row of releases, the versions another.
-NEIGHBOURS_SQL = f"""
+# develop and its snapshots are one row of releases, the versions another; any other build cache
+# has nothing before or after it.
+NEIGHBOURS_SQL = """
+    with one as (select kind from releases where name = :release)
     select name from releases
-    where (kind = 'version') = (select kind = 'version' from releases where name = :release)
-    and kind != '{MIRROR}' order by position
+    where name = :release or kind <> 'mirror'
+        and (select kind <> 'mirror' from one)
+        and (kind = 'version') = (select kind = 'version' from one)
+    order by position
 """
 
 PACKAGES_SQL = f"""
@@ -93,7 +94,7 @@ class ReleasePage(NamedTuple):
 
     Attributes:
         name: Its name.
-        kind: develop, snapshot or version; mirror of a build cache that is no release of Spack.
+        kind: develop, snapshot, version, or mirror (any other build cache).
         date: Of a snapshot (ISO 8601), or None.
         num_packages: How many packages it has.
         num_specs: How many specs it has.
@@ -123,9 +124,7 @@ async def release_page(db: Database, name: str) -> ReleasePage:
     release = {"release": name}
     row = (await db.execute("select * from releases where name = :release", release)).first()
     current = (await db.execute_once(CURRENT_RELEASE_SQL)).first()["name"]
-    line = [name]
-    if row["kind"] != MIRROR:
-        line = [other for (other,) in await db.execute(NEIGHBOURS_SQL, release)]
+    line = [other for (other,) in await db.execute(NEIGHBOURS_SQL, release)]
     place = line.index(name)
     before = line[place + 1 :]
     return ReleasePage(
