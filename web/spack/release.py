@@ -10,10 +10,14 @@ from datasette.database import Database
 from etl.order import newest_first
 from web.spack.names import LISTS_RELEASE, STACK_COUNTS_SQL, Count
 
-# develop and its snapshots are one row of releases, the versions another.
+# develop and its snapshots are one row of releases, the versions another; any other build cache
+# has nothing before or after it.
 NEIGHBOURS_SQL = """
+    with one as (select kind from releases where name = :release)
     select name from releases
-    where (kind = 'version') = (select kind = 'version' from releases where name = :release)
+    where name = :release or kind <> 'mirror'
+        and (select kind <> 'mirror' from one)
+        and (kind = 'version') = (select kind = 'version' from one)
     order by position
 """
 
@@ -90,7 +94,7 @@ class ReleasePage(NamedTuple):
 
     Attributes:
         name: Its name.
-        kind: develop, snapshot or version.
+        kind: develop, snapshot, version, or mirror (any other build cache).
         date: Of a snapshot (ISO 8601), or None.
         num_packages: How many packages it has.
         num_specs: How many specs it has.
