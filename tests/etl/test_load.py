@@ -226,7 +226,10 @@ def test_columns_keys_and_indexes(real_database: Path, table: Table) -> None:
             (column.name, column.references) for column in table.columns if column.references
         }
         indexed = {index.columns[0] for index in found.indexes} | {table.key[0]}
-        assert {column.name for column in table.columns if column.references} <= indexed
+        # A release's specs are found in the index by stack, of which there are a few dozen.
+        without = {"release"} if table.name == "spec_stacks" else set()
+        references = {column.name for column in table.columns if column.references}
+        assert references - without == references & indexed
 
 
 def test_the_file_is_sound_and_has_no_holes(real_database: Path, made_database: Path) -> None:

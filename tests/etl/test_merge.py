@@ -62,8 +62,9 @@ def test_one_spec_of_one_release() -> None:
         )
     ]
     assert rows.nodes == [(A, "zlib", "1.0", "binary", None)]
-    assert rows.dependencies == []
-    assert rows.spec_variants == [(A, "+b"), (A, "x=1"), (A, "x=2")]
+    assert rows.edges == []
+    assert rows.spec_lists == [(A, "zlib/0")]
+    assert rows.lists == [("zlib/0", "+b"), ("zlib/0", "x=1"), ("zlib/0", "x=2")]
     assert rows.spec_releases == [(A, "v0.23.1", None, "zlib")]
     assert rows.spec_stacks == [(A, "e4s", "v0.23.1"), (A, "root", "v0.23.1")]
     assert rows.problems == []
