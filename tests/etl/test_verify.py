@@ -246,7 +246,7 @@ STATISTICS = "statistics of idx_problems_source: expected {} rows, database says
             "SET message = 'hash x is of package y in z' WHERE kind = 'two-packages'",
             [
                 f"problems 12, message: sources say 'hash {dag_hash('one')} is of package zlib in "
-                "develop-2025-03-23/zlib/specs.md', database says 'hash x is of package y in z'"
+                "develop/zlib/specs.md', database says 'hash x is of package y in z'"
             ],
         ),
         (
