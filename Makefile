@@ -1,13 +1,18 @@
 # Every task of the project. `make help` lists them; README.md explains them.
 
 PYTHON ?= python3
-PAGES ?= data/_cache
+# PAGES, its older name, means the same.
+SOURCES ?= $(or $(PAGES),data/_cache)
 CACHES ?= caches
 PORT ?= 8001
 SKIP_BAD ?=
 BUILD_OPTIONS ?= $(if $(SKIP_BAD),--skip-bad)
 # The shell takes them from the environment, whatever characters are in them.
-export PAGES CACHES
+export SOURCES CACHES
+
+# Hands the sources to a command as "$$@": what is there under the whole name is one path, with
+# whatever spaces are in it; otherwise there are several, with spaces between.
+EACH_SOURCE = set -f; if [ -e "$$SOURCES" ]; then set -- "$$SOURCES"; else set -- $$SOURCES; fi;
 
 VENV = .venv
 PY = $(VENV)/bin/python
@@ -21,7 +26,7 @@ PIP_INSTALL = $(PY) -m pip install --quiet --disable-pip-version-check
 .DELETE_ON_ERROR:
 .PHONY: build serve fetch test check format pictures lock bench clean help
 
-## build: the environment in .venv and the database from PAGES (this is the default)
+## build: the environment in .venv and the database from SOURCES=data/_cache (this is the default)
 build: $(INSPECT)
 
 ## serve: build, then Datasette on http://127.0.0.1:$(PORT)/
@@ -29,7 +34,8 @@ serve: build
 	@options=$$($(PY) -m publish options $(DB) $(INSPECT)) && \
 	    eval "$(VENV)/bin/datasette serve $$options --port $(PORT)"
 
-## fetch: today's build caches into caches/; RELEASES="develop v0.23.1", STACKS=, MIRROR=URL, SIZES=1
+## fetch: today's build caches into caches/; RELEASES="develop", STACKS=, MIRROR=URL, SIZES=1; then
+##     make serve SOURCES=caches
 fetch: $(READY)
 	@set -f; \
 	for release in $$RELEASES; do set -- "$$@" "--release=$$release"; done; \
@@ -78,7 +84,7 @@ clean:
 
 ## help: this list
 help:
-	@sed -n 's/^## /make /p' $(MAKEFILE_LIST)
+	@sed -n 's/^##     /         /p; s/^## /make /p' $(MAKEFILE_LIST)
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -93,9 +99,9 @@ $(TEST_READY): $(READY) requirements-test.lock
 	$(PIP_INSTALL) --require-hashes --no-deps -r requirements-test.lock
 	@touch $@
 
-# The build itself sees whether a page changed: by contents, which is sure, and in little time.
+# The build itself sees whether a source changed: by contents, which is sure, and in little time.
 $(DB): $(READY) FORCE
-	$(PY) -m etl build $(BUILD_OPTIONS) $(DB) "$$PAGES"
+	@$(EACH_SOURCE) $(PY) -m etl build $(BUILD_OPTIONS) $(DB) "$$@"
 
 $(INSPECT): $(DB)
 	$(VENV)/bin/datasette inspect $(DB) --inspect-file $@

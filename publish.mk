@@ -5,11 +5,11 @@
 .PHONY: verify bundle publish pages dist
 
 # The pages that are part of the project are never fetched over.
-export FETCH_INTO = $(if $(filter data/_cache,$(PAGES)),pages,$(PAGES))
+export FETCH_INTO = $(if $(filter-out data/_cache,$(PAGES)),$(PAGES),pages)
 
-## verify: prove that the database holds every fact of the pages and nothing else
+## verify: prove that the database holds every fact of SOURCES and nothing else
 verify: build
-	@$(PY) -m etl verify $(DB) "$$PAGES"
+	@$(EACH_SOURCE) $(PY) -m etl verify $(DB) "$$@"
 
 # Two hosts are plugins of Datasette, which come with the packages for tests.
 publish: $(if $(filter fly vercel,$(TARGET)),$(TEST_READY),$(READY))
@@ -18,13 +18,14 @@ publish: $(if $(filter fly vercel,$(TARGET)),$(TEST_READY),$(READY))
 publish:
 	@$(PY) -m publish check
 	@$(MAKE) --no-print-directory build
-	@$(PY) -m publish deploy $(DB) "$$PAGES"
+	@$(EACH_SOURCE) $(PY) -m publish deploy $(DB) "$$@"
 
 ## bundle: dist/bundle, from which Docker builds the site on any host
 bundle: build
-	@$(PY) -m publish bundle $(DB) "$$PAGES" dist/bundle
+	@$(EACH_SOURCE) $(PY) -m publish bundle $(DB) "$$@" dist/bundle
 
-## pages: fetch the pages of RELEASES="develop v0.23.1" (or all) into pages/; then make PAGES=pages
+## pages: fetch the old pages of RELEASES="develop v0.23.1" (or all) into pages/; then
+##     make serve SOURCES=pages SKIP_BAD=1
 pages: $(READY)
 	@$(PY) -m publish pages "$$FETCH_INTO"
 

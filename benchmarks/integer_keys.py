@@ -2,11 +2,11 @@
 
     python -m benchmarks.integer_keys NEW DB
 
-It has the same tables, indexes and search. A name, hash or path is held once, by the row it
-identifies; what refers to it holds that row's number. A column of `specs` with few different
-values holds numbers too, of the values in a table of their own, and `specs.spec`, which says
-nothing that the other columns don't, is left out. No smaller form was found in which each fact
-can be asked for with SQL.
+It has the same tables, indexes and search. A name, hash or path is held once in its table, by the
+row it identifies; what refers to it holds that row's number. A column of `specs` or `nodes` with
+few different values holds numbers too, of the values in a table of their own, and `specs.spec`,
+which says nothing that the other columns don't, is left out. No smaller form was found in which
+each fact can be asked for with SQL.
 """
 
 import sqlite3
@@ -16,8 +16,9 @@ from pathlib import Path
 
 import click
 
-from etl.schema import SPECS, TABLES, Column, Table
+from etl.schema import NODES, SPECS, TABLES, Column, Table
 
+_SHARING = (SPECS, NODES)
 _ROW_OF_ITS_OWN = {"hash", "spec"}
 
 
@@ -43,12 +44,13 @@ def build(new: Path, database: Path) -> int:
 
 def _statements() -> Iterator[str]:
     yield "CREATE TABLE texts (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE)"
-    for column in SPECS.columns:
-        if _is_shared(SPECS, column):
-            yield (
-                "INSERT OR IGNORE INTO texts (text)"
-                f" SELECT DISTINCT {column.name} FROM built.specs WHERE {column.name} IS NOT NULL"
-            )
+    for table in _SHARING:
+        for column in table.columns:
+            if _is_shared(table, column):
+                yield (
+                    "INSERT OR IGNORE INTO texts (text) SELECT DISTINCT"
+                    f" {column.name} FROM built.{table.name} WHERE {column.name} IS NOT NULL"
+                )
     for table in TABLES:
         yield from _fill(table)
     for table in TABLES:
@@ -58,7 +60,7 @@ def _statements() -> Iterator[str]:
 
 def _is_shared(table: Table, column: Column) -> bool:
     return (
-        table is SPECS
+        table in _SHARING
         and column.type == "TEXT"
         and not column.references
         and column.name not in _ROW_OF_ITS_OWN
@@ -69,10 +71,10 @@ def _fill(table: Table) -> Iterator[str]:
     columns = [column for column in table.columns if (table, column.name) != (SPECS, "spec")]
     definitions = [_definition(table, column) for column in columns]
     values = [_value(table, column) for column in columns]
-    if table.rowid:
+    if _is_numbered(table):
         definitions.insert(0, "number INTEGER PRIMARY KEY")
-        values.insert(0, "rowid")
-        order, ending = "rowid", ""
+        values.insert(0, "rowid" if table.rowid else "NULL")
+        order, ending = "rowid" if table.rowid else table.key[0], ""
     else:
         definitions.append(f"PRIMARY KEY ({', '.join(table.key)})")
         order, ending = ", ".join(str(n) for n in range(1, len(table.key) + 1)), " WITHOUT ROWID"
@@ -83,16 +85,21 @@ def _fill(table: Table) -> Iterator[str]:
     )
 
 
+def _is_numbered(table: Table) -> bool:
+    """Whether its rows have numbers: `nodes`, which others refer to, has none in our database."""
+    return table.rowid or table is NODES
+
+
 def _definition(table: Table, column: Column) -> str:
     number = column.references or _is_shared(table, column)
-    unique = " UNIQUE" if table.rowid and column.name in table.key else ""
+    unique = " UNIQUE" if _is_numbered(table) and column.name in table.key else ""
     return f"{column.name} {'INTEGER' if number else column.type}{unique}"
 
 
 def _value(table: Table, column: Column) -> str:
     if column.references:
         key = next(other.key[0] for other in TABLES if other.name == column.references)
-        return f"(SELECT rowid FROM built.{column.references} WHERE {key} = row.{column.name})"
+        return f"(SELECT number FROM main.{column.references} WHERE {key} = row.{column.name})"
     if _is_shared(table, column):
         return f"(SELECT id FROM texts WHERE text = row.{column.name})"
     return f"row.{column.name}"

@@ -36,7 +36,7 @@ class Request:
     """What to read.
 
     Attributes:
-        paths: pages, or folders searched for pages.
+        paths: pages, indexes, or folders searched for both.
         releases: only these releases; empty for all.
         packages: only these packages; empty for all.
         jobs: number of processes that parse.
@@ -49,7 +49,7 @@ class Request:
 
     @property
     def choice(self) -> Choice:
-        """Which of the pages there to read."""
+        """Which of the sources there to read."""
         return Choice.of(self.releases, self.packages)
 
 
@@ -89,13 +89,13 @@ def check(request: Request, tell: Callable[[Problem], None], progress: Progress)
         progress: told of each step.
 
     Raises:
-        WrongUseError: a path is missing or holds no pages.
-        ChangedError: a page changed while it was read.
+        WrongUseError: a path is missing or holds no sources.
+        ChangedError: a source changed while it was read.
         FailedError: there is no room for temporary files.
     """
     with temporary_folder() as folder:
         with Workers(request.jobs) as workers:
-            total = find_pages(folder, request, workers, progress)
+            total = find_sources(folder, request, workers, progress)
             _read(folder, request, workers, progress, total)
         return _report(folder, tell)
 
@@ -109,30 +109,30 @@ def build(
     skip_bad: bool = False,
     force: bool = False,
 ) -> Report | None:
-    """Read everything and replace the database, if no page is bad or bad ones may be left out.
+    """Read everything and replace the database, if no source is bad or bad ones may be left out.
 
     Args:
         database: the file to replace or create.
         request: what to read.
         tell: called for each problem, its source being the file, sorted by path.
         progress: told of each step.
-        skip_bad: leave bad pages out.
+        skip_bad: leave bad sources out.
         force: build even if nothing changed.
 
     Returns:
         What was read, or None if nothing changed since the database was built.
 
     Raises:
-        WrongUseError: a path is missing or holds no pages, or the database is another's file.
+        WrongUseError: a path is missing or holds no sources, or the database is another's file.
         FailedError: the database cannot be written.
-        ChangedError: a page changed while it was read.
+        ChangedError: a source changed while it was read.
     """
     # A link stays a link: the file it leads to is replaced.
     database = Path(os.path.realpath(database))
     _check_ours(database)
     with failures(str(database)), _build_folder(database) as folder:
         with Workers(request.jobs) as workers:
-            total = find_pages(folder, request, workers, progress)
+            total = find_sources(folder, request, workers, progress)
             choice = request.choice
             if not force and is_unchanged(database, folder, choice, workers, skip_bad=skip_bad):
                 return None
@@ -218,19 +218,19 @@ def _build_folder(database: Path) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def find_pages(folder: Path, request: Request, workers: Workers, progress: Progress) -> int:
+def find_sources(folder: Path, request: Request, workers: Workers, progress: Progress) -> int:
     """Write the list of what there is to read into the staging folder.
 
     Returns:
-        How many pages are to be read: one that was found by several ways counts once.
+        How many sources are to be read: one that was found by several ways counts once.
 
     Raises:
-        WrongUseError: a path is missing or holds no pages.
+        WrongUseError: a path is missing or holds no sources.
     """
     done = 0
     for count in list_files(folder, request.paths, request.choice, workers):
         done += count
-        progress("Finding pages", done, 0)
+        progress("Finding sources", done, 0)
     with closing(sqlite3.connect(folder / "files.db")) as files:
         (total,) = files.execute(
             "SELECT (SELECT count(*) FROM files) + (SELECT count(*) FROM indexes)"
@@ -242,7 +242,7 @@ def _read(folder: Path, request: Request, workers: Workers, progress: Progress, 
     done = 0
     for count in read_all(folder, request.choice, workers):
         done += count
-        progress("Reading pages", done, total)
+        progress("Reading", done, total)
 
 
 def _report(folder: Path, tell: Callable[[Problem], None]) -> Report:

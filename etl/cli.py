@@ -35,7 +35,10 @@ class _Program(click.Group):
 @click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="spack-cache-to-sqlite")
 def main() -> None:
-    """Turn the pages of Spack's build cache website into a SQLite database."""
+    """Turn Spack's build caches into a SQLite database.
+
+    It reads the pages of Spack's build cache website and the indexes of build caches.
+    """
 
 
 main.add_command(fetch_command)
@@ -65,7 +68,7 @@ _JOBS = click.option(
     default=lambda: min(os.cpu_count() or 1, MAX_JOBS),
     show_default=f"the machine's cores, at most {MAX_JOBS}",
     metavar="N",
-    help="Processes that parse pages.",
+    help="Processes that read.",
 )
 _QUIET = click.option("--quiet", is_flag=True, help="Say nothing but what is wrong.")
 
@@ -75,15 +78,16 @@ _QUIET = click.option("--quiet", is_flag=True, help="Say nothing but what is wro
 @_PATHS
 @_RELEASES
 @_PACKAGES
-@click.option("--skip-bad", is_flag=True, help="Leave bad pages out and list them in `problems`.")
+@click.option("--skip-bad", is_flag=True, help="Leave bad sources out and list them in `problems`.")
 @_JOBS
 @click.option("--force", is_flag=True, help="Build even if nothing changed.")
 @_QUIET
 def build_command(database: Path, skip_bad: bool, force: bool, quiet: bool, **request: Any) -> None:
-    """Read pages and write the database.
+    """Read pages and indexes and write the database.
 
-    A PATH is a page, or a folder that is searched for pages. The database is replaced when
-    everything has been read and nothing is wrong, or --skip-bad is given.
+    A PATH is a page, an index, or a folder that is searched for both; NAME=PATH names the release
+    that a build cache stands for. The database is replaced when everything has been read and
+    nothing is wrong, or --skip-bad is given.
     """
     with _clear_messages():
         started = time.monotonic()
@@ -98,11 +102,11 @@ def build_command(database: Path, skip_bad: bool, force: bool, quiet: bool, **re
         if not report.written:
             say.line(f"{_was_read(report)} in {seconds:.1f} s")
             raise _Failed(
-                f"{_count(report.refused, 'bad page')}; {database} was not changed. "
-                "Correct the pages, or leave them out with --skip-bad."
+                f"{_count(report.refused, 'bad source')}; {database} was not changed. "
+                "Correct the sources, or leave them out with --skip-bad."
             )
         size = _bytes(database.stat().st_size)
-        left_out = f", left {_count(report.refused, 'bad page')} out" if report.refused else ""
+        left_out = f", left {_count(report.refused, 'bad source')} out" if report.refused else ""
         say.line(f"{_was_read(report)}{left_out}; wrote {database} ({size}) in {seconds:.1f} s")
 
 
@@ -113,14 +117,14 @@ def build_command(database: Path, skip_bad: bool, force: bool, quiet: bool, **re
 @_JOBS
 @_QUIET
 def check_command(quiet: bool, **request: Any) -> None:
-    """Read pages and report every problem; write nothing."""
+    """Read pages and indexes and report every problem; write nothing."""
     with _clear_messages():
         started = time.monotonic()
         say = _Speaker(quiet)
         report = check(Request(**request), say.problem, say.progress)
         say.line(f"{_was_read(report)} in {time.monotonic() - started:.1f} s")
         if report.refused:
-            raise _Failed(f"{_count(report.refused, 'bad page')}.")
+            raise _Failed(f"{_count(report.refused, 'bad source')}.")
 
 
 @main.command("verify")
@@ -131,7 +135,7 @@ def check_command(quiet: bool, **request: Any) -> None:
 @_JOBS
 @_QUIET
 def verify_command(database: Path, quiet: bool, **request: Any) -> None:
-    """Prove that the database holds every fact of the pages and nothing else."""
+    """Prove that the database holds every fact of the sources and nothing else."""
     from etl.verify import verify
 
     with _clear_messages():
@@ -144,8 +148,8 @@ def verify_command(database: Path, quiet: bool, **request: Any) -> None:
         if differences:
             more = " or more" if len(differences) > _MOST_DIFFERENCES else ""
             count = _count(min(len(differences), _MOST_DIFFERENCES), "difference")
-            raise _Failed(f"{count}{more} between {database} and the pages.")
-        say.line(f"{database} holds what the pages say ({time.monotonic() - started:.1f} s)")
+            raise _Failed(f"{count}{more} between {database} and the sources.")
+        say.line(f"{database} holds what the sources say ({time.monotonic() - started:.1f} s)")
 
 
 def _was_read(report: Report) -> str:

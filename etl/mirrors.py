@@ -8,12 +8,13 @@ from collections.abc import Collection
 
 from etl.order import parse_release
 
-_PUBLIC = "https://binaries.spack.io"
+PUBLIC_CACHE = "https://binaries.spack.io"
+"""Where Spack's own build cache is."""
 
 
 def count_tarballs(release: str, tarballs: Collection[str]) -> tuple[int, int]:
     """How many tarballs are below the folder `releases`, and how many are where most are."""
-    plain, early = f"{_PUBLIC}/{release}/", f"{_PUBLIC}/releases/{release}/"
+    plain, early = f"{PUBLIC_CACHE}/{release}/", f"{PUBLIC_CACHE}/releases/{release}/"
     return (
         sum(tarball.startswith(early) for tarball in tarballs),
         sum(tarball.startswith(plain) for tarball in tarballs),
@@ -22,7 +23,7 @@ def count_tarballs(release: str, tarballs: Collection[str]) -> tuple[int, int]:
 
 def public_mirror(release: str) -> str | None:
     """Address of the mirror of a release of Spack, as most have it; None of any other cache."""
-    return f"{_PUBLIC}/{release}" if parse_release(release) else None
+    return f"{PUBLIC_CACHE}/{release}" if parse_release(release) else None
 
 
 def mirror(release: str, in_releases: int, elsewhere: int, home: str | None = None) -> str:
@@ -34,7 +35,7 @@ def mirror(release: str, in_releases: int, elsewhere: int, home: str | None = No
         elsewhere: how many are where most are.
         home: where its index was read from, if one was.
     """
-    usual = f"{_PUBLIC}/{release}"
+    usual = f"{PUBLIC_CACHE}/{release}"
     if home not in (None, usual):
         return str(home)
-    return f"{_PUBLIC}/releases/{release}" if in_releases > elsewhere else usual
+    return f"{PUBLIC_CACHE}/releases/{release}" if in_releases > elsewhere else usual

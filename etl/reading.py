@@ -111,9 +111,8 @@ def read_all(folder: Path, choice: Choice, workers: Workers) -> Iterator[int]:
         stage_indexes(shard, folder, choice, read.indexes)
     with staging(folder) as staged:
         found = staged.execute("SELECT by_release, by_package FROM staged_sources").fetchall()
-    releases = {release for release, _ in found if release}
-    packages = {package for _, package in found if package}
-    choice.check(releases, packages | {package for package, _ in count_records(folder)})
+    packages = {package for package, _ in count_records(folder)}
+    choice.check({release for release, _ in found}, packages | {package for _, package in found})
 
 
 def _tasks(read: _Read, only: Collection[str] = ()) -> Iterator[Task]:

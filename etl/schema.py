@@ -276,6 +276,7 @@ NODES = Table(
         Column("external", "Path or module of an external one; NULL of others.", null=True),
     ),
     key=("hash",),
+    indexes=(Index(("kind",), "the facet on kind"),),
     rowid=False,
 )
 

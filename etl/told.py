@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from etl import problems
-from etl.build import Progress, Request, find_pages, temporary_folder
+from etl.build import Progress, Request, find_sources, temporary_folder
 from etl.errors import Refusal, RefusedError
 from etl.order import releases_newest_first
 from etl.records import Spec
@@ -100,7 +100,7 @@ def read_sources(db: sqlite3.Connection, request: Request, progress: Progress) -
         temporary_folder() as folder,
         Workers(request.jobs) as workers,
     ):
-        total, done = find_pages(folder, request, workers, progress), 0
+        total, done = find_sources(folder, request, workers, progress), 0
         for listed in _read_indexes(db, folder, request.choice):
             done += listed
             progress("Reading", done, total)

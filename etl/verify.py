@@ -41,7 +41,7 @@ _STATISTICS = ("sqlite_stat1", "sqlite_stat4")
 def verify(
     database: Path, request: Request, progress: Progress = lambda step, done, total: None
 ) -> Iterator[str]:
-    """Compare a database with the pages it came from.
+    """Compare a database with the sources it came from.
 
     Args:
         database: the file that a build wrote; it is only read.
@@ -54,8 +54,8 @@ def verify(
 
     Raises:
         FailedError: the database is damaged, or lacks a table or column.
-        WrongUseError: there is no such database of this tool; a path is missing or holds no pages,
-            or nothing of a release or package that was asked for.
+        WrongUseError: there is no such database of this tool; a path is missing or holds no
+            sources, or nothing of a release or package that was asked for.
     """
     try:
         with closing(_open(database)) as db:

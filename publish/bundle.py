@@ -1,6 +1,7 @@
 """The site as a folder that Docker builds anywhere, for people with a host of their own."""
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from etl.lock import locked
@@ -66,7 +67,7 @@ services:
 """
 
 
-def write_bundle(folder: Path, database: Path, pages: Path) -> None:
+def write_bundle(folder: Path, database: Path, sources: Iterable[Path]) -> None:
     """Write the folder anew; what was in it before is gone when the new one is complete.
 
     The subfolder `site` is a configuration directory of Datasette
@@ -75,7 +76,7 @@ def write_bundle(folder: Path, database: Path, pages: Path) -> None:
     Args:
         folder: where to.
         database: the database.
-        pages: where its pages are, for the version note.
+        sources: what it was built from, for the version note.
 
     Raises:
         FailedError: another run is writing it.
@@ -87,10 +88,10 @@ def write_bundle(folder: Path, database: Path, pages: Path) -> None:
         raise PublishError(f"{folder} is there and is no bundle, so it is not replaced.")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with locked(folder.with_name(f".{folder.name}.lock"), str(folder)):
-        _write(folder, database, pages)
+        _write(folder, database, sources)
 
 
-def _write(folder: Path, database: Path, pages: Path) -> None:
+def _write(folder: Path, database: Path, sources: Iterable[Path]) -> None:
     new = folder.with_name(f"{folder.name}.new")
     shutil.rmtree(new, ignore_errors=True)
     site = new / "site"
@@ -102,7 +103,7 @@ def _write(folder: Path, database: Path, pages: Path) -> None:
     write_inspect(site / DATABASE, site / INSPECT)
     shutil.copy(LICENSE, new / "LICENSE")
     shutil.copy(LOCK, new)
-    (new / "Dockerfile").write_text(DOCKERFILE.format(note=version_note(database, pages)))
+    (new / "Dockerfile").write_text(DOCKERFILE.format(note=version_note(database, sources)))
     (new / "compose.yml").write_text(COMPOSE)
     shutil.rmtree(folder, ignore_errors=True)
     new.rename(folder)

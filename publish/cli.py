@@ -24,8 +24,25 @@ class Group(click.Group):
 
 DATABASE = click.argument("database", metavar="DB", type=click.Path(path_type=Path))
 INTO = click.argument("folder", metavar="FOLDER", type=click.Path(path_type=Path))
-PAGES = click.argument(
-    "pages_folder", metavar="PAGES", type=click.Path(path_type=Path, exists=True)
+
+
+def _exist(
+    _context: click.Context, _argument: click.Parameter, sources: tuple[Path, ...]
+) -> tuple[Path, ...]:
+    for source in sources:
+        path = source if source.exists() else Path(str(source).partition("=")[2] or source)
+        if not path.exists():
+            raise click.BadParameter(f"{path} does not exist.")
+    return sources
+
+
+SOURCES = click.argument(
+    "sources",
+    metavar="SOURCE...",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path),
+    callback=_exist,
 )
 
 
@@ -90,7 +107,7 @@ def _split(text: str) -> tuple[str, ...]:
 
 @main.command("deploy")
 @DATABASE
-@PAGES
+@SOURCES
 @TARGET
 @SERVICE
 @PROJECT
@@ -108,7 +125,7 @@ def _split(text: str) -> tuple[str, ...]:
 )
 def deploy_command(
     database: Path,
-    pages_folder: Path,
+    sources: tuple[Path, ...],
     host: Host,
     service: str,
     project: str,
@@ -117,15 +134,15 @@ def deploy_command(
     force: str,
     options: tuple[str, ...],
 ) -> None:
-    """Publish DB, made of PAGES, to a hosting service."""
+    """Publish DB, made of each SOURCE, to a hosting service."""
     place = Place(service, project, region, options)
     deploy.check_place(host, place)
     check_database(database)
     deploy.check_room(host, database)
-    deploy.verify(database, pages_folder)
+    deploy.verify(database, sources)
     if not force and _is_live(deploy.find_live(host, place, address), database):
         return
-    deploy.deploy(host, place, database, pages_folder, click.echo)
+    deploy.deploy(host, place, database, sources, click.echo)
 
 
 def _is_live(found: live.Live | None, database: Path) -> bool:
@@ -143,11 +160,11 @@ def _is_live(found: live.Live | None, database: Path) -> bool:
 
 @main.command("bundle")
 @DATABASE
-@PAGES
+@SOURCES
 @INTO
-def bundle_command(database: Path, pages_folder: Path, folder: Path) -> None:
-    """Write FOLDER, from which Docker builds the site, with DB made of PAGES."""
-    bundle.write_bundle(folder, database, pages_folder)
+def bundle_command(database: Path, sources: tuple[Path, ...], folder: Path) -> None:
+    """Write FOLDER, from which Docker builds the site, with DB made of each SOURCE."""
+    bundle.write_bundle(folder, database, sources)
     click.echo(f"{folder} is complete: docker compose --project-directory {folder} up --build")
 
 

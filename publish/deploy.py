@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from datasette.inspect import inspect_hash
@@ -21,7 +21,6 @@ from publish.site import (
     DATABASE,
     INSPECT,
     METADATA,
-    ROOT,
     PublishError,
     check_database,
     copy_site,
@@ -83,16 +82,17 @@ def check_room(host: Host, database: Path) -> None:
     )
 
 
-def verify(database: Path, pages: Path) -> None:
-    """Make sure that the database holds every fact of the pages and nothing else.
+def verify(database: Path, sources: Sequence[Path]) -> None:
+    """Make sure that the database holds every fact of its sources and nothing else.
 
     Raises:
         PublishError: `verify` found a difference, and has printed it.
     """
     command = [sys.executable, "-m", "etl", "verify", "--quiet"]
-    paths = [database.absolute(), pages.absolute()]
-    if subprocess.run([*command, *paths], cwd=ROOT, check=False).returncode:
-        raise PublishError(f"{database} is not published, since it is not what {pages} says.")
+    if subprocess.run([*command, "--", database, *sources], check=False).returncode:
+        named = ", ".join(map(str, sources))
+        says = "says" if len(sources) == 1 else "say"
+        raise PublishError(f"{database} is not published, since it is not what {named} {says}.")
 
 
 def find_live(host: Host, place: Place, address: str) -> Live | None:
@@ -123,21 +123,21 @@ def _read_address(host: Host, said: str) -> str:
         return ""
 
 
-def deploy(host: Host, place: Place, database: Path, pages: Path, say: Say) -> None:
+def deploy(host: Host, place: Place, database: Path, sources: Sequence[Path], say: Say) -> None:
     """Make the application with `datasette publish` and hand it to the host.
 
     Args:
         host: the hosting service.
         place: where to publish there.
         database: what to publish.
-        pages: where its pages are, for the version note.
+        sources: what it was built from, for the version note.
         say: called with what happens.
 
     Raises:
         PublishError: a tool failed; the old copy stays live.
     """
     with tempfile.TemporaryDirectory() as temporary:
-        kit = make_kit(Path(temporary) / "kit", database, pages)
+        kit = make_kit(Path(temporary) / "kit", database, sources)
         say(f"Publishing {DATABASE} to {host.title} ({kit.note})")
         made = Path(temporary) / "made"
         command = recipe_command(host, place, kit, made)
@@ -149,7 +149,7 @@ def deploy(host: Host, place: Place, database: Path, pages: Path, say: Say) -> N
             host.upload(made, place)
 
 
-def make_kit(folder: Path, database: Path, pages: Path) -> Kit:
+def make_kit(folder: Path, database: Path, sources: Sequence[Path]) -> Kit:
     """Put everything that a recipe needs into a new folder."""
     check_database(database)
     folder.mkdir()
@@ -157,7 +157,7 @@ def make_kit(folder: Path, database: Path, pages: Path) -> Kit:
     shutil.copy(METADATA, folder)
     link_or_copy(str(database.resolve()), str(folder / DATABASE))
     write_inspect(folder / DATABASE, folder / INSPECT)
-    return Kit(folder, version_note(database, pages))
+    return Kit(folder, version_note(database, sources))
 
 
 def recipe_command(host: Host, place: Place, kit: Kit, made: Path) -> list[str]:

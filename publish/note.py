@@ -1,8 +1,10 @@
 """The version note: which code and which pages a published copy is made of."""
 
 import sqlite3
+from collections.abc import Iterable
 from contextlib import closing
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 
 from publish import git
@@ -11,7 +13,7 @@ from publish.site import ROOT
 NEWEST_SNAPSHOT = "select name from releases where kind = 'snapshot' order by position limit 1"
 
 
-def version_note(database: Path, pages: Path, project: Path = ROOT) -> str:
+def version_note(database: Path, sources: Iterable[Path], project: Path = ROOT) -> str:
     """Name the project's commit and, where known, the pages' commit and the newest snapshot.
 
     For example `project:1a2b3c4d5e6f,pages:0f9e8d7c6b5a,snapshot:develop-2025-07-13`. A commit
@@ -20,12 +22,13 @@ def version_note(database: Path, pages: Path, project: Path = ROOT) -> str:
 
     Args:
         database: a database that was built.
-        pages: where its pages are.
+        sources: what it was built from; the first that is a repository of its own counts.
         project: the folder of this project.
     """
     parts = [f"project:{_commit(project) or version('spack-cache-to-sqlite')}"]
-    if _top_level(pages) != _top_level(project) and (own := _commit(pages)):
-        parts.append(f"pages:{own}")
+    within = _top_level(project)
+    commits = (_commit(source) for source in sources if _top_level(source) != within)
+    parts += [f"pages:{own}" for own in islice(filter(None, commits), 1)]
     with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as opened:
         parts += [f"snapshot:{name}" for (name,) in opened.execute(NEWEST_SNAPSHOT)]
     return ",".join(parts)

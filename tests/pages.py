@@ -9,6 +9,9 @@ from typing import Any
 REAL = Path(__file__).parents[1] / "data" / "_cache"
 """The real pages."""
 
+SAMPLE = REAL.parent / "sample-mirror"
+"""Two stacks of a build cache that Spack made."""
+
 
 def dag_hash(name: str) -> str:
     """A DAG hash made from a word of a-z and 2-7, so that tests can tell hashes apart."""

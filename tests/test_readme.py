@@ -1,4 +1,4 @@
-"""What the README says is true."""
+"""What the README, and what it leads to, says is true."""
 
 import re
 import shlex
@@ -11,9 +11,11 @@ import pytest
 from cogapp import Cog
 
 from etl.cli import main
+from etl.problems import KINDS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+CACHES = (ROOT / "docs" / "caches.md").read_text()
 QUERIES = re.findall(r"```sql\n(.*?)```", README, re.DOTALL)
 
 
@@ -52,7 +54,10 @@ def test_every_make_target_exists() -> None:
 
 
 def test_every_command_of_the_tool_is_real() -> None:
-    for line in re.findall(r"^    \.venv/bin/spack-cache-to-sqlite (.*)$", README, re.MULTILINE):
+    command = r"^    \.venv/bin/spack-cache-to-sqlite (.*)$"
+    lines = re.findall(command, README + CACHES, re.MULTILINE)
+    assert {line.split()[0] for line in lines} == {"build", "fetch", "verify"}
+    for line in lines:
         name, *arguments = shlex.split(line)
         # Raises if an option does not exist.
         main.commands[name].make_context(name, arguments)
@@ -61,3 +66,9 @@ def test_every_command_of_the_tool_is_real() -> None:
 @pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(([\w./-]+)\)", README))))
 def test_every_file_that_is_linked_exists(link: str) -> None:
     assert (ROOT / link).is_file()
+
+
+def test_the_problems_of_build_caches_are_kinds_of_problems() -> None:
+    named = re.findall(r"`([\w-]+)`", "".join(re.findall(r"^\| (`.*?`) \| ", CACHES, re.MULTILINE)))
+    assert len(named) == 9
+    assert set(named) <= set(KINDS)

@@ -11,6 +11,8 @@ from click.testing import CliRunner
 
 from benchmarks import floor, integer_keys
 from etl.schema import TABLES
+from tests.conftest import build
+from tests.etl import mirror
 from tests.pages import REAL
 
 
@@ -51,6 +53,30 @@ def test_every_step_takes_time_and_the_floor_is_their_sum(
     assert floor.STEPS == ("read", "decode", "insert", "index", "analyze")
     assert all(step > 0 for step in steps)
     assert seconds[0].total == sum(steps)
+
+
+def test_integer_keys_hold_the_same_dependencies(tmp_path: Path) -> None:
+    compiler = mirror.record("gcc", external={"path": "/usr"})
+    deps = [mirror.dep("gcc", types=["build"], virtuals=["c"]), mirror.dep("missing")]
+    content = mirror.index(compiler, mirror.record("zlib", deps=deps))
+    mirror.write_layout3(tmp_path / "develop", content)
+    database, new = build(tmp_path / "a.db", tmp_path / "develop"), tmp_path / "integers.db"
+    integer_keys.build(new, database)
+    edges = """
+        SELECT spec.hash, dependency.hash, package.text, kind.text, build, link, virtuals
+        FROM dependencies JOIN nodes AS spec ON spec.number = spec
+        JOIN nodes AS dependency ON dependency.number = dependency
+        JOIN texts AS package ON package.id = dependency.package
+        JOIN texts AS kind ON kind.id = dependency.kind ORDER BY 1, 2
+    """
+    ours = """
+        SELECT spec, dependency, package, kind, build, link, virtuals
+        FROM dependencies JOIN nodes ON hash = dependency ORDER BY 1, 2
+    """
+    with closing(sqlite3.connect(new)) as integers, closing(sqlite3.connect(database)) as built:
+        expected = built.execute(ours).fetchall()
+        assert len(expected) == len(deps)
+        assert integers.execute(edges).fetchall() == expected
 
 
 def test_integer_keys_hold_the_same_facts_in_fewer_bytes(

@@ -11,7 +11,11 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from etl.records import Facts
 from etl.sources.pages.grammar import Page
+
+_FACTS = Facts._fields[: Facts._fields.index("size") + 1]
+"""What pages tell."""
 
 _FRONT = re.compile(r"---[ \t\r]*\n(.*?)^---[ \t\r]*$", re.DOTALL | re.MULTILINE)
 _ONE_LINE = re.compile(r"^(meta|spec_details):[ \t]+([{\[].*)$", re.MULTILINE)
@@ -81,10 +85,14 @@ def _values(variant: str) -> list[tuple[str, str, str]]:
 
 def told(page: Page) -> Told:
     """What a real reader found, for comparison with `read`."""
+    for spec in page.specs:
+        # Only indexes tell of the other facts, and of what is no binary.
+        assert {*spec.facts[len(_FACTS) :]} == {None}
+        assert spec.is_binary
     specs = [
         {
             "hash": spec.hash,
-            **spec.facts._asdict(),
+            **dict(zip(_FACTS, spec.facts, strict=False)),
             "variants": list(spec.facts.variants.listed),
             "values": [tuple(value) for value in spec.facts.variants.values],
             "stacks": list(spec.stacks.names),
@@ -104,8 +112,8 @@ def comparable(page: Page | None) -> Page | None:
             spec.hash,
             *spec.facts[:5],
             *(spec.facts.variants.listed, spec.facts.variants.json, spec.facts.variants.values),
-            *(spec.facts.variants.repeated, spec.facts.size),
-            *(spec.stacks.names, spec.stacks.repeated, spec.tarball),
+            *(spec.facts.variants.repeated, *spec.facts[6:]),
+            *(spec.stacks.names, spec.stacks.repeated, spec.tarball, spec.is_binary),
         )
         for spec in page.specs
     ]

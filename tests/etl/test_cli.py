@@ -47,7 +47,7 @@ def test_build_says_what_it_read_and_wrote(run: Run) -> None:
         "Read 5 pages (0.1 MB): 5 packages, 414 specs, 1 release, 0 warnings; "
         f"wrote a.db ({size:.1f} MB) in N s\n"
     )
-    assert result.stderr == "Finding pages…\nReading pages…\nWriting the database…\n"
+    assert result.stderr == "Finding sources…\nReading…\nWriting the database…\n"
 
 
 def test_build_again_says_that_nothing_changed(run: Run) -> None:
@@ -93,7 +93,7 @@ def test_only_some_packages_and_releases(run: Run) -> None:
     assert query("SELECT hash FROM specs") == [(dag_hash("a"),), (dag_hash("b"),)]
     result = run("build", "a.db", "pages", "-r", "v9", "-r", "develop")
     assert result.exit_code == 2
-    assert result.output.endswith("Error: no page of release v9 in these paths\n")
+    assert result.output.endswith("Error: nothing of release v9 in these paths\n")
 
 
 def test_a_bad_page_leaves_the_database_as_it_was(run: Run) -> None:
@@ -104,12 +104,12 @@ def test_a_bad_page_leaves_the_database_as_it_was(run: Run) -> None:
     result = run("build", "a.db", "pages")
     assert result.exit_code == 1
     assert without_seconds(result.output) == (
-        "Finding pages…\n"
-        "Reading pages…\n"
+        "Finding sources…\n"
+        "Reading…\n"
         f"pages/develop/a/specs.md:6: spec 1 ('{dag_hash('a')}'): os '' is empty [name]\n"
         "pages/develop/b/specs.md:1: found 'oops', expected --- as the first line [front-matter]\n"
         "Read 2 pages (0.0 MB): 0 packages, 0 specs, 0 releases, 0 warnings in N s\n"
-        "Error: 2 bad pages; a.db was not changed. Correct the pages, or leave them out with "
+        "Error: 2 bad sources; a.db was not changed. Correct the sources, or leave them out with "
         "--skip-bad.\n"
     )
     assert Path("a.db").read_bytes() == before
@@ -121,7 +121,7 @@ def test_skip_bad_leaves_them_out_and_lists_them(run: Run) -> None:
     write_specs(Path("pages"), "develop", "a", spec("a"))
     result = run("build", "a.db", "pages", "--skip-bad")
     assert result.exit_code == 0
-    assert "1 package, 1 spec, 1 release, 0 warnings, left 1 bad page out; wrote" in result.stdout
+    assert "1 package, 1 spec, 1 release, 0 warnings, left 1 bad source out; wrote" in result.stdout
     assert query("SELECT id, source, severity, kind, message FROM problems") == [
         (
             1,
@@ -152,7 +152,7 @@ def test_check_prints_the_same_and_writes_nothing(run: Run) -> None:
         "which counts [path-package]",
     ]
     assert [line for line in checked.stderr.split("\n") if line.startswith("pages/")] == problems
-    assert checked.stderr.endswith("Error: 1 bad page.\n")
+    assert checked.stderr.endswith("Error: 1 bad source.\n")
     assert [file.name for file in Path().iterdir()] == ["pages"]
 
 
@@ -182,7 +182,11 @@ def test_a_page_named_by_itself(run: Run) -> None:
     ("path", "message"),
     [
         ("missing", "missing: No such file or directory"),
-        ("empty", "empty: no pages here; expected <release>/<package>/specs.md below it"),
+        (
+            "empty",
+            "empty: neither pages nor build caches here; expected <release>/<package>/specs.md or a"
+            " mirror with an index below it",
+        ),
         ("/dev/null", "/dev/null: neither a page nor a folder"),
         ("pipe", "pipe: neither a page nor a folder"),
     ],
@@ -203,11 +207,11 @@ def test_a_path_without_pages_is_wrong_use(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("-r", "nope"), "no page of release nope in these paths"),
-        (("-p", "nope"), "no page of package nope in these paths"),
+        (("-r", "nope"), "nothing of release nope in these paths"),
+        (("-p", "nope"), "nothing of package nope in these paths"),
         (
             ("-r", "develop", "-r", "no", "-r", "never"),
-            "no page of release never, no in these paths",
+            "nothing of release never, no in these paths",
         ),
     ],
 )
@@ -242,7 +246,7 @@ def test_a_name_that_is_not_there_is_told_although_nothing_changed(run: Run) -> 
     assert run("build", "a.db", REAL, "-r", "develop").exit_code == 0
     result = run("build", "a.db", REAL, "-r", "develop", "-r", "nope")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr.endswith("Error: no page of release nope in these paths\n")
+    assert result.stderr.endswith("Error: nothing of release nope in these paths\n")
 
 
 def test_what_the_site_could_not_show_is_told_by_check_too(run: Run, tmp_path: Path) -> None:
@@ -268,16 +272,16 @@ def test_verify_says_what_differs_and_not_too_much_of_it(run: Run) -> None:
     run("build", "b.db", REAL, "-p", "py-msgpack")
     result = run("verify", "b.db", REAL, "--quiet")
     assert (result.exit_code, len(result.stdout.split("\n"))) == (1, 101)
-    assert result.stderr == "Error: 100 differences or more between b.db and the pages.\n"
+    assert result.stderr == "Error: 100 differences or more between b.db and the sources.\n"
     run("build", "a.db", REAL, "--force")
     with closing(sqlite3.connect("a.db", isolation_level=None)) as connection:
         connection.execute("UPDATE specs SET size = 1 WHERE hash LIKE '255hk%'")
     result = run("verify", "a.db", REAL, "--quiet")
     assert (result.exit_code, result.stdout) == (
         1,
-        "specs 255hkvjjlmt7je7ljqabxkt4rcdwlcbh, size: pages say None, database says 1\n",
+        "specs 255hkvjjlmt7je7ljqabxkt4rcdwlcbh, size: sources say None, database says 1\n",
     )
-    assert result.stderr == "Error: 1 difference between a.db and the pages.\n"
+    assert result.stderr == "Error: 1 difference between a.db and the sources.\n"
 
 
 def test_a_file_of_others_is_not_overwritten(run: Run) -> None:

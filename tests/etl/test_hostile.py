@@ -277,7 +277,7 @@ def test_the_largest_pages_are_left_out_in_little_memory_and_proved_to_be(tmp_pa
     assert told == dict.fromkeys(LARGE, 1) | {"many different bad variants": 21, "many stacks": 22}
     assert {*expected(pages, LARGE)} <= {*said.problems}
     assert (said.status, said.output.count("\n")) == (0, 1)
-    assert said.output.split("\n")[1].startswith(f"{database} holds what the pages say (")
+    assert said.output.split("\n")[1].startswith(f"{database} holds what the sources say (")
     assert len(said.messages) < 20_000
     assert database.stat().st_size < 1_000_000
     assert said.megabytes <= 300

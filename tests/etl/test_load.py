@@ -41,6 +41,8 @@ def test_the_real_pages_in_numbers(real_database: Path) -> None:
         "spec_releases": 414,
         "variants": 1,
         "spec_variants": 414,
+        "nodes": 414,
+        "dependencies": 0,  # pages do not tell
         "sources": 5,
         "problems": 0,
     }
@@ -114,6 +116,7 @@ def test_a_real_spec(real_database: Path) -> None:
             '["developer-tools","root"]',
             '["develop"]',
             1,
+            *(None, None, None),
         )
     ]
 
@@ -166,7 +169,7 @@ def test_a_real_stack_and_the_release(real_database: Path) -> None:
         ("root", 5, 414, '["develop"]'),
     ]
     assert query(real_database, "SELECT * FROM releases") == [
-        ("develop", "develop", None, 1, 5, 414, "https://binaries.spack.io/develop")
+        ("develop", "develop", None, 1, 5, 414, "https://binaries.spack.io/develop", None)
     ]
 
 
@@ -223,7 +226,10 @@ def test_columns_keys_and_indexes(real_database: Path, table: Table) -> None:
             (column.name, column.references) for column in table.columns if column.references
         }
         indexed = {index.columns[0] for index in found.indexes} | {table.key[0]}
-        assert {column.name for column in table.columns if column.references} <= indexed
+        # A release's specs are found in the index by stack, of which there are a few dozen.
+        without = {"release"} if table.name == "spec_stacks" else set()
+        references = {column.name for column in table.columns if column.references}
+        assert references - without == references & indexed
 
 
 def test_the_file_is_sound_and_has_no_holes(real_database: Path, made_database: Path) -> None:
@@ -250,12 +256,12 @@ def test_search(real_database: Path) -> None:
 
 def test_several_releases(made_database: Path) -> None:
     assert query(made_database, "SELECT * FROM releases ORDER BY position") == [
-        ("develop", "develop", None, 1, 4, 9, "https://binaries.spack.io/develop"),
+        ("develop", "develop", None, 1, 4, 9, "https://binaries.spack.io/develop", None),
         ("develop-2025-07-13", "snapshot", "2025-07-13", 2, 1, 3,
-         "https://binaries.spack.io/develop-2025-07-13"),
+         "https://binaries.spack.io/develop-2025-07-13", None),
         ("develop-2025-07-06", "snapshot", "2025-07-06", 3, 2, 3,
-         "https://binaries.spack.io/develop-2025-07-06"),
-        ("v0.23.1", "version", None, 4, 2, 2, "https://binaries.spack.io/v0.23.1"),
+         "https://binaries.spack.io/develop-2025-07-06", None),
+        ("v0.23.1", "version", None, 4, 2, 2, "https://binaries.spack.io/v0.23.1", None),
     ]  # fmt: skip
     assert query(made_database, "SELECT * FROM spec_releases WHERE spec = ?", dag_hash("hold")) == [
         (dag_hash("hold"), "develop-2025-07-06", None),

@@ -14,12 +14,13 @@ from etl.sources.pages import read_page
 from tests.pages import dag_hash, page, spec
 
 A = dag_hash("a")
+NEWEST = SPECS.column_names.index("newest")
 
 
 def merged(*pages: tuple[str, list[dict[str, Any]]]) -> SimpleNamespace:
     """The rows and problems of pages of the package zlib, given newest release first."""
     package = merge("zlib", [source(release, specs) for release, specs in pages])
-    (specs,) = spec_rows(package) if package.specs else [SpecRows([], [], [], [])]
+    (specs,) = spec_rows(package) if package.nodes else [SpecRows([], [], [], [], [], [])]
     return SimpleNamespace(
         **asdict(specs), **asdict(package_rows(package)), problems=package.problems
     )
@@ -57,9 +58,13 @@ def test_one_spec_of_one_release() -> None:
             '["e4s","root"]',
             '["v0.23.1"]',
             "v0.23.1",
+            *(None, None, None),
         )
     ]
-    assert rows.spec_variants == [(A, "+b"), (A, "x=1"), (A, "x=2")]
+    assert rows.nodes == [(A, "zlib", "1.0", "binary", None)]
+    assert rows.edges == []
+    assert rows.spec_lists == [(A, "zlib/0")]
+    assert rows.lists == [("zlib/0", "+b"), ("zlib/0", "x=1"), ("zlib/0", "x=2")]
     assert rows.spec_releases == [(A, "v0.23.1", None, "zlib")]
     assert rows.spec_stacks == [(A, "e4s", "v0.23.1"), (A, "root", "v0.23.1")]
     assert rows.problems == []
@@ -157,7 +162,7 @@ def test_versions_have_ranks_within_their_package() -> None:
         (dag_hash("c"), "zlib", "main", 1),
         (dag_hash("d"), "zlib", "10.5.0", 2),
     ]
-    assert [row[-1] for row in rows.specs] == ["develop", "develop", "v0.23.1", "v0.23.1"]
+    assert [row[NEWEST] for row in rows.specs] == ["develop", "develop", "v0.23.1", "v0.23.1"]
 
 
 def test_specs_are_given_out_some_at_a_time_in_the_order_of_their_hashes() -> None:
@@ -197,6 +202,7 @@ def test_the_row_of_the_package() -> None:
 def test_a_package_without_specs_keeps_its_release() -> None:
     rows = merged(("develop", []))
     assert rows.packages == [("zlib", 0, *["[]"] * 6, json.dumps(["develop"]))]
+    assert rows.package_releases == [("zlib", "develop", 0, 0, 0)]
 
 
 def test_values_that_disagree_are_told_in_few_words() -> None:

@@ -255,6 +255,7 @@ def spec_row(packages: Sequence[Package], package: Package, binary: Binary) -> t
         sorted(all_stacks(package, binary)),
         newest_first(set(binary.present)),
         1 + all_releases(packages).index(newest_first(set(binary.present))[0]),
+        *(None, None, None),
     )
 
 
@@ -291,6 +292,7 @@ def release_rows(packages: Sequence[Package]) -> Iterator[tuple[Any, ...]]:
             sum(count > 0 for count in holding),
             sum(holding),
             mirror(packages, release),
+            None,
         )
 
 
@@ -364,6 +366,12 @@ def expected_rows(packages: Sequence[Package]) -> dict[str, Rows]:
             (*row, sum(row == other for _, other in values)) for row in {row for _, row in values}
         ],
         "spec_variants": [(spec, row[0]) for spec, row in values],
+        "nodes": [
+            (binary.hash, package.name, binary.facts.version, "binary", None)
+            for package in packages
+            for binary in package.binaries
+        ],
+        "dependencies": [],
         "sources": list(source_rows(packages)),
         "problems": [],
         "targets": [(target, targets.count(target)) for target in set(targets)],

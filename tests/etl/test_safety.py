@@ -606,7 +606,7 @@ def test_a_page_that_goes_while_it_is_read(tmp_path: Path, monkeypatch: pytest.M
     result = CliRunner().invoke(main, ["check", "--quiet", str(tmp_path / "pages")])
     assert (result.exit_code, result.output) == (
         1,
-        f"{file}: cannot be read: No such file or directory [unreadable]\nError: 1 bad page.\n",
+        f"{file}: cannot be read: No such file or directory [unreadable]\nError: 1 bad source.\n",
     )
 
 
@@ -719,7 +719,7 @@ def test_a_link_called_as_a_page_that_leads_nowhere(run: Run) -> None:
     assert run("check", "pages") == (
         1,
         "pages/develop/zlib/specs.md: cannot be read: No such file or directory [unreadable]\n"
-        "Error: 1 bad page.\n",
+        "Error: 1 bad source.\n",
     )
 
 
@@ -754,7 +754,7 @@ def test_links_in_folders_that_are_shared_out(run: Run) -> None:
     assert run("build", "a.db", "pages", "--jobs", "2") == (
         1,
         f"pages/develop/p7/out: {told}pages/develop/p8/out: {told}"
-        f"Error: 2 bad pages; a.db was not changed. Correct the pages, or leave them out with "
+        f"Error: 2 bad sources; a.db was not changed. Correct the sources, or leave them out with "
         "--skip-bad.\n",
     )
     assert run("build", "a.db", "pages", "--jobs", "2", "--skip-bad")[0] == 0
@@ -799,7 +799,7 @@ def test_names_that_are_not_utf8(run: Run) -> None:
 def test_what_was_asked_for_is_not_utf8(run: Run) -> None:
     assert run("check", "-r", os.fsdecode(b"v\xff"), str(REAL)) == (
         2,
-        "Error: no page of release v\\xff in these paths\n",
+        "Error: nothing of release v\\xff in these paths\n",
     )
 
 
@@ -808,7 +808,7 @@ def test_a_name_that_breaks_the_line(run: Run) -> None:
     assert run("check", "pages") == (
         1,
         "pages/develop/z\\nlib/specs.md:1: found 'no page', expected --- as the first line"
-        " [front-matter]\nError: 1 bad page.\n",
+        " [front-matter]\nError: 1 bad source.\n",
     )
     write_specs(Path("pages"), "develop", "z\nlib", spec("a"))
     assert run("build", "a.db", "pages") == (0, "")
@@ -819,7 +819,7 @@ def test_a_name_that_breaks_the_line(run: Run) -> None:
 def test_a_file_of_the_kernel_that_has_no_end(run: Run) -> None:
     Path("page.md").symlink_to("/proc/self/maps")
     status, said = run("check", "page.md")
-    assert (status, said.splitlines()[-1]) == (1, "Error: 1 bad page.")
+    assert (status, said.splitlines()[-1]) == (1, "Error: 1 bad source.")
 
 
 def test_a_file_with_the_path_that_a_numbered_one_gets(run: Run) -> None:

@@ -16,6 +16,7 @@ from etl.errors import FailedError, WrongUseError
 from etl.schema import PROBLEMS, TABLES, Column, Table
 from etl.verify import verify
 from tests.conftest import build
+from tests.etl import mirror
 from tests.pages import REAL, dag_hash, meta_of, page, spec, write, write_specs
 
 Tamper = Callable[..., Path]
@@ -24,7 +25,10 @@ OTHERS = [table for table in TABLES if table is not PROBLEMS]
 
 
 def write_odd(folder: Path) -> Path:
-    """Pages that are merged, disagree, are odd in every way that is a warning, or are refused."""
+    """Pages that are merged, disagree, are odd in every way that is a warning, or are refused.
+
+    There is an index too, of what is external, missing, or depends on others.
+    """
     write_specs(
         folder,
         "develop",
@@ -57,6 +61,11 @@ def write_odd(folder: Path) -> Path:
     write_specs(folder, "v0.19.0", "thief", spec("one"))
     write(folder, "v0.19.0", "cut", page("cut", "v0.19.0", [spec("five")])[:-40])
     write(folder, "v0.19.0", "text", b"\xff")
+
+    cmake = mirror.record("cmake", external={"path": "/usr"})
+    hole = mirror.record("curl", in_buildcache=False)
+    deps = [mirror.dep("cmake", types=["build"], virtuals=["make"]), mirror.dep("curl")]
+    mirror.write_layout3(folder / "our", mirror.index(cmake, hole, mirror.record("app", deps=deps)))
     return folder
 
 
@@ -119,11 +128,11 @@ def missing(table: Table, row: tuple[Any, ...]) -> str:
     said = [
         value for name, value in zip(table.column_names, row, strict=True) if name != "version_rank"
     ]
-    return f"{table.name} {key}: missing in the database; pages say {shown(tuple(said))}"
+    return f"{table.name} {key}: missing in the database; sources say {shown(tuple(said))}"
 
 
 def extra(table: Table, row: tuple[Any, ...]) -> str:
-    return f"{table.name} {shown(key_of(table, row))}: in the database, but no page says so"
+    return f"{table.name} {shown(key_of(table, row))}: in the database, but no source says so"
 
 
 def test_the_real_pages_are_in_the_database(real_database: Path) -> None:
@@ -173,7 +182,7 @@ def test_every_changed_value_is_found(
         assert missing(table, row) in found
         assert extra(table, (*row[:place], value, *row[place + 1 :])) in found
     else:
-        said = f"pages say {row[place]!r}, database says {value!r}"
+        said = f"sources say {row[place]!r}, database says {value!r}"
         assert f"{table.name} {shown(key_of(table, row))}, {column.name}: {said}" in found
 
 
@@ -208,42 +217,42 @@ STATISTICS = "statistics of idx_problems_source: expected {} rows, database says
         (
             "SET id = 0 WHERE id = 25",
             [
-                "problems 0: in the database, but no page says so",
-                "problems 25: missing in the database; pages say "
+                "problems 0: in the database, but no source says so",
+                "problems 25: missing in the database; sources say "
                 f"25, v0.21.0/make/specs.md, warning, path-release, {MESSAGE}",
             ],
         ),
         (
             f"SET source = '{LAST}' WHERE id = 25",
-            [f"problems 25, source: pages say 'v0.21.0/make/specs.md', database says '{LAST}'"],
+            [f"problems 25, source: sources say 'v0.21.0/make/specs.md', database says '{LAST}'"],
         ),
         (
             "SET severity = 'error' WHERE id = 25",
-            ["problems 25, severity: pages say 'warning', database says 'error'"],
+            ["problems 25, severity: sources say 'warning', database says 'error'"],
         ),
         (
             "SET kind = 'path-package' WHERE id = 25",
-            ["problems 25, kind: pages say 'path-release', database says 'path-package'"],
+            ["problems 25, kind: sources say 'path-release', database says 'path-package'"],
         ),
         (
             "SET message = 'other' WHERE id = 25",
-            [f"problems 25, message: pages say \"{MESSAGE}\", database says 'other'"],
+            [f"problems 25, message: sources say \"{MESSAGE}\", database says 'other'"],
         ),
         (
             "SET kind = 'two-packages' WHERE id = 26",
-            ["problems 26, kind: pages say 'two-pages', database says 'two-packages'"],
+            ["problems 26, kind: sources say 'two-pages', database says 'two-packages'"],
         ),
         (
             "SET message = 'hash x is of package y in z' WHERE kind = 'two-packages'",
             [
-                f"problems 12, message: pages say 'hash {dag_hash('one')} is of package zlib in "
-                "develop-2025-03-23/zlib/specs.md', database says 'hash x is of package y in z'"
+                f"problems 12, message: sources say 'hash {dag_hash('one')} is of package zlib in "
+                "develop/zlib/specs.md', database says 'hash x is of package y in z'"
             ],
         ),
         (
             "SET message = 'bad' WHERE kind = 'encoding'",
             [
-                "problems 11, message: pages say 'byte 0xff is not UTF-8: invalid start byte', "
+                "problems 11, message: sources say 'byte 0xff is not UTF-8: invalid start byte', "
                 "database says 'bad'"
             ],
         ),
@@ -259,14 +268,14 @@ def test_a_deleted_warning_is_found(odd_pages: Path, tamper: Tamper) -> None:
     assert differences(tamper("DELETE FROM problems WHERE id = 25"), odd_pages) == [
         STATISTICS.format(25),
         "problems 25: missing in the database; "
-        f"pages say 25, v0.21.0/make/specs.md, warning, path-release, {MESSAGE}",
+        f"sources say 25, v0.21.0/make/specs.md, warning, path-release, {MESSAGE}",
     ]
 
 
 def test_a_deleted_error_is_found(odd_pages: Path, tamper: Tamper) -> None:
     assert differences(tamper("DELETE FROM problems WHERE id = 26"), odd_pages) == [
         STATISTICS.format(25),
-        f"problems 26: missing in the database; pages say 26, {LAST}, error, two-pages, "
+        f"problems 26: missing in the database; sources say 26, {LAST}, error, two-pages, "
         "v0.20.0/cmake/specs.md is another page of cmake in v0.20.0",
     ]
 
@@ -278,8 +287,8 @@ def test_an_added_problem_is_found(odd_pages: Path, tamper: Tamper) -> None:
     )
     assert differences(database, odd_pages) == [
         STATISTICS.format(28),
-        "problems 27: in the database, but no page says so",
-        "problems 28: in the database, but no page says so",
+        "problems 27: in the database, but no source says so",
+        "problems 28: in the database, but no source says so",
     ]
 
 
@@ -292,24 +301,26 @@ def test_a_page_that_was_not_read_is_found(tmp_path: Path) -> None:
     spec_hash = dag_hash("one")
     new = "develop-2025-03-23"
     assert [line for line in found if not line.startswith("sources ")] == [
-        f"""specs {spec_hash}, releases: pages say '["develop","{new}"]', """
+        f"""specs {spec_hash}, releases: sources say '["develop","{new}"]', """
         """database says '["develop"]'""",
         *(
             f"spec_stacks {spec_hash}, {stack}, {new}: missing in the database; "
-            f"pages say {spec_hash}, {stack}, {new}"
+            f"sources say {spec_hash}, {stack}, {new}"
             for stack in ("e4s", "root")
         ),
         f"spec_releases {spec_hash}, {new}: missing in the database; "
-        f"pages say {spec_hash}, {new}, None",
-        f"""packages zlib, releases: pages say '["develop","{new}"]', """
+        f"sources say {spec_hash}, {new}, None",
+        f"""packages zlib, releases: sources say '["develop","{new}"]', """
         """database says '["develop"]'""",
-        f"""stacks e4s, releases: pages say '["develop","{new}"]', database says '["develop"]'""",
-        f"""stacks root, releases: pages say '["develop","{new}"]', database says '["develop"]'""",
-        f"releases {new}: missing in the database; pages say {new}, snapshot, 2025-03-23, 2, 1, 1, "
-        f"https://binaries.spack.io/{new}",
+        f"""stacks e4s, releases: sources say '["develop","{new}"]', database says '["develop"]'""",
+        f"""stacks root, releases: sources say '["develop","{new}"]', database says '["develop"]'""",
+        f"releases {new}: missing in the database; sources say {new}, snapshot, 2025-03-23, 2, 1, 1, "
+        f"https://binaries.spack.io/{new}, None",
     ]
     (page_line,) = [line for line in found if line.startswith("sources ")]
-    assert page_line.startswith(f"sources {new}/zlib/specs.md: missing in the database; pages say ")
+    assert page_line.startswith(
+        f"sources {new}/zlib/specs.md: missing in the database; sources say "
+    )
 
 
 def test_a_page_that_is_gone_is_found(tmp_path: Path) -> None:
@@ -318,8 +329,8 @@ def test_a_page_that_is_gone_is_found(tmp_path: Path) -> None:
     database = build(tmp_path / "a.db", tmp_path / "pages")
     (tmp_path / "pages/develop/gone/specs.md").unlink()
     assert differences(database, tmp_path / "pages") == [
-        "packages gone: in the database, but no page says so",
-        "sources develop/gone/specs.md: in the database, but no page says so",
+        "packages gone: in the database, but no source says so",
+        "sources develop/gone/specs.md: in the database, but no source says so",
     ]
 
 
@@ -330,10 +341,10 @@ def test_a_bad_page_that_was_loaded_is_found(tmp_path: Path) -> None:
     file.write_bytes(b"\xff")
     found = differences(database, tmp_path / "pages")
     name = "sources develop/bad/specs.md"
-    assert f"{name}, release: pages say None, database says 'develop'" in found
-    assert f"{name}, num_specs: pages say None, database says 0" in found
+    assert f"{name}, release: sources say None, database says 'develop'" in found
+    assert f"{name}, num_specs: sources say None, database says 0" in found
     assert (
-        "problems 1: missing in the database; pages say 1, develop/bad/specs.md, error, encoding, "
+        "problems 1: missing in the database; sources say 1, develop/bad/specs.md, error, encoding, "
         "byte 0xff is not UTF-8: invalid start byte" in found
     )
 
@@ -345,8 +356,8 @@ def test_a_good_page_that_was_refused_is_found(tmp_path: Path) -> None:
     file.write_text(page("good", "develop", []))
     found = differences(database, tmp_path / "pages")
     name = "sources develop/good/specs.md"
-    assert f"{name}, release: pages say 'develop', database says None" in found
-    assert "problems 1: in the database, but no page says so" in found
+    assert f"{name}, release: sources say 'develop', database says None" in found
+    assert "problems 1: in the database, but no source says so" in found
 
 
 @pytest.mark.parametrize(
@@ -428,7 +439,7 @@ def test_one_name_for_two_packages_is_decided_by_the_newest_page(tmp_path: Path)
         ),
         (
             "UPDATE sources SET release = 'v9' WHERE path = 'v0.18/zlib/specs.md'",
-            "foreign key: sources row 4 refers to a row that releases does not have",
+            "foreign key: sources row 5 refers to a row that releases does not have",
         ),
     ],
 )
@@ -513,35 +524,37 @@ def test_a_damaged_database_is_found(
             "CREATE INDEX more ON specs (size)",
             [
                 "schema more: in the database, but this tool makes no such thing",
-                "statistics of more: expected 3 rows, database says nothing",
+                "statistics of more: expected 4 rows, database says nothing",
             ],
         ),
         (
             "DELETE FROM sqlite_stat1 WHERE idx = 'idx_specs_os'",
-            ["statistics of idx_specs_os: expected 3 rows, database says nothing"],
+            ["statistics of idx_specs_os: expected 4 rows, database says nothing"],
         ),
         (
             "UPDATE sqlite_stat1 SET stat = '4000 1' WHERE idx = 'idx_specs_os'",
-            ["statistics of idx_specs_os: expected 3 rows, database says 4000"],
+            ["statistics of idx_specs_os: expected 4 rows, database says 4000"],
         ),
         *(
             (
                 f"UPDATE sqlite_stat1 SET stat = {value} WHERE idx = 'idx_specs_os'",
-                [f"statistics of idx_specs_os: expected 3 rows, database says {said}"],
+                [f"statistics of idx_specs_os: expected 4 rows, database says {said}"],
             )
             for value, said in (("NULL", "None"), ("''", ""), ("x'00'", "b'\\x00'"))
         ),
         (
             "DELETE FROM sqlite_stat1 WHERE idx = 'idx_spec_stacks_stack_release'",
-            ["statistics of idx_spec_stacks_stack_release: expected 9 rows, database says nothing"],
+            [
+                "statistics of idx_spec_stacks_stack_release: expected 10 rows, database says nothing"
+            ],
         ),
         (
             "DELETE FROM sqlite_stat1 WHERE idx = 'spec_stacks'",
-            ["statistics of spec_stacks: expected 9 rows, database says nothing"],
+            ["statistics of spec_stacks: expected 10 rows, database says nothing"],
         ),
         (
             "DELETE FROM sqlite_stat1 WHERE idx = 'sqlite_autoindex_specs_1'",
-            ["statistics of sqlite_autoindex_specs_1: expected 3 rows, database says nothing"],
+            ["statistics of sqlite_autoindex_specs_1: expected 4 rows, database says nothing"],
         ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -687,7 +700,9 @@ def test_a_path_that_does_not_exist(real_database: Path, tmp_path: Path) -> None
 
 
 def test_a_folder_without_pages(real_database: Path, tmp_path: Path) -> None:
-    with pytest.raises(WrongUseError, match=r": no pages here; expected <release>/"):
+    with pytest.raises(
+        WrongUseError, match=r": neither pages nor build caches here; expected <release>/"
+    ):
         differences(real_database, tmp_path)
 
 
@@ -696,7 +711,7 @@ def test_a_release_or_package_that_is_not_there(
     real_database: Path, named: dict[str, list[str]]
 ) -> None:
     what = next(iter(named)).removesuffix("s")
-    with pytest.raises(WrongUseError, match=f"^no page of {what} nope in these paths$"):
+    with pytest.raises(WrongUseError, match=f"^nothing of {what} nope in these paths$"):
         list(verify(real_database, Request((REAL,), **named)))
 
 
@@ -713,10 +728,10 @@ def test_progress_is_told(real_database: Path, tmp_path: Path) -> None:
         write(tmp_path, "develop", f"p{number}", page(f"p{number}", "develop", []))
     told: list[tuple[str, int, int]] = []
     list(verify(real_database, Request((tmp_path,)), lambda *step: told.append(step)))
-    assert told[0] == ("Finding pages", 2, 0)
-    assert ("Finding pages", 150, 0) in told
+    assert told[:2] == [("Finding sources", 0, 0), ("Finding sources", 2, 0)]
+    assert ("Finding sources", 150, 0) in told
     assert told[-3:] == [
-        ("Reading pages", 64, 150),
-        ("Reading pages", 128, 150),
-        ("Reading pages", 150, 150),
+        ("Reading", 64, 150),
+        ("Reading", 128, 150),
+        ("Reading", 150, 150),
     ]

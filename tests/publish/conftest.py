@@ -8,6 +8,7 @@ from tests.publish.stand_ins import StandIns
 
 VARIABLES = (
     *("TARGET", "SERVICE", "PROJECT", "REGION", "LIVE", "FORCE", "OPTIONS", "RELEASES", "SOURCE"),
+    *("SOURCES", "PAGES", "CACHES", "STACKS", "MIRROR", "SIZES", "SKIP_BAD"),
     *("CLOUDSDK_CORE_PROJECT", "CLOUDSDK_RUN_REGION", "DATASETTE_PUBLISH_SECRET"),
 )
 

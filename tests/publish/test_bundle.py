@@ -64,7 +64,7 @@ def test_the_dockerfile(bundle: Path, real_database: Path) -> None:
         'CMD exec datasette serve site --cors --host 0.0.0.0 --port "$PORT"'
         ' --version-note "$VERSION_NOTE"',
     ]
-    assert f"VERSION_NOTE={version_note(real_database, REAL)}\n" in text
+    assert f"VERSION_NOTE={version_note(real_database, [REAL])}\n" in text
     assert "/-/health" in text.partition("HEALTHCHECK")[2].partition("\nCMD exec")[0]
 
 

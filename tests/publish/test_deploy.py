@@ -25,7 +25,8 @@ from publish.hosts import HOSTS, Kit, Place, _replace, _upload_fly
 from publish.live import Live, ask_live
 from publish.note import version_note
 from publish.site import LICENSE, LOCK, METADATA, PACKAGES, ROOT, WEB, PublishError, pins
-from tests.pages import REAL
+from tests.conftest import build
+from tests.pages import REAL, SAMPLE
 from tests.publish.stand_ins import StandIns
 
 TOOLS = {"cloudrun": "gcloud", "fly": "flyctl", "vercel": "vercel", "heroku": "heroku"}
@@ -179,7 +180,7 @@ def test_the_dockerfile(
     host: str, port: int, deployed: Callable[[str], StandIns], real_database: Path
 ) -> None:
     hosts = deployed(host)
-    note = version_note(real_database, REAL)
+    note = version_note(real_database, [REAL])
     assert without_secret((hosts.upload / "Dockerfile").read_text()).splitlines() == [
         "FROM python:3.11.0-slim-bullseye",
         "COPY . /app",
@@ -251,7 +252,7 @@ def test_heroku_inspects_the_database_with_a_python_it_has(
         "#!/bin/sh\ndatasette inspect spack-cache.db --inspect-file inspect-data.json\n"
     )
     assert (hosts.upload / ".python-version").read_text() == "3.13\n"
-    note = version_note(real_database, REAL)
+    note = version_note(real_database, [REAL])
     assert (hosts.upload / "Procfile").read_text() == (
         "web: datasette serve --host 0.0.0.0 -i spack-cache.db --cors --port $PORT --inspect-file"
         f" inspect-data.json --template-dir templates/ --plugins-dir plugins/ --version-note {note}"
@@ -283,7 +284,7 @@ def test_vercel_gets_inspect_data_note_and_settings(
         text=True,
         check=True,
     )
-    note = version_note(real_database, REAL)
+    note = version_note(real_database, [REAL])
     assert json.loads(done.stdout) == [
         *(note, inspected, True, False, 0, "plugins", "templates", ["_internal", "spack-cache"]),
     ]
@@ -383,6 +384,21 @@ def test_a_database_that_is_not_what_the_pages_say_is_not_published(
         f"Error: {real_database} is not published, since it is not what {pages} says.\n"
     )
     assert hosts.calls() == []
+
+
+def test_each_source_is_compared(hosts: StandIns, tmp_path: Path) -> None:
+    sources = [f"mine={SAMPLE / 'develop/e4s'}", str(REAL)]
+    database = build(tmp_path / "spack-cache.db", *sources)
+    done = publish("deploy", database, *sources, **PLACE)
+    assert (done.returncode, done.stderr.count("Error")) == (0, 0)
+
+    done = publish("deploy", database, *sources[:1], **PLACE)
+    assert done.returncode == 1
+    assert f"since it is not what {sources[0]} says.\n" in done.stderr
+
+    done = publish("deploy", database, f"mine={tmp_path / 'gone'}", **PLACE)
+    assert done.returncode == 2
+    assert f"{tmp_path / 'gone'} does not exist." in done.stderr
 
 
 def test_a_missing_database_is_said(hosts: StandIns, tmp_path: Path) -> None:

@@ -181,7 +181,7 @@ def test_a_resource_in_full(dist: Path) -> None:
                 {
                     "name": "tarball",
                     "type": "string",
-                    "description": "Address of the binary, in older pages; otherwise NULL.",
+                    "description": "Address of the binary; NULL where no source tells it.",
                     "missingValues": [""],
                 },
             ],

@@ -14,14 +14,19 @@ def planned(target: str, **variables: str) -> list[str]:
     """What make would run for a target where everything has been installed and built."""
     done = [f"--old-file={name}" for name in (".venv/.ready", ".venv/.test-ready", "build")]
     values = [f"{name}={value}" for name, value in variables.items()]
-    tell = "--eval=into: ; $(info into $(FETCH_INTO))"
-    command = ["make", "--dry-run", "--no-print-directory", tell, *done, "into", target, *values]
+    tell = "--eval=told: ; $(info $(FETCH_INTO)) $(info $(SOURCES)) $(info $(EACH_SOURCE))"
+    command = ["make", "--dry-run", "--no-print-directory", tell, *done, "told", target, *values]
     said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    into = said.splitlines()[0].removeprefix("into ")
+    into, sources, each_source, *lines = said.splitlines()
     # The shell takes folders from its environment.
-    said = said.replace('"$PAGES"', variables.get("PAGES", "data/_cache"))
-    said = said.replace('"$FETCH_INTO"', into)
-    return [line for line in said.splitlines() if line.startswith(f"{PYTHON} -m publish")]
+    planned = [
+        line.removeprefix(each_source.replace("$$", "$"))
+        .strip()
+        .replace('"$@"', sources)
+        .replace('"$FETCH_INTO"', into)
+        for line in lines
+    ]
+    return [line for line in planned if line.startswith(f"{PYTHON} -m publish")]
 
 
 @pytest.mark.parametrize("host", ["cloudrun", "fly", "vercel", "heroku"])
@@ -44,42 +49,63 @@ def test_pages_are_never_fetched_over_the_projects_own(pages: str, into: str) ->
     assert planned("pages", PAGES=pages) == [f"{PYTHON} -m publish pages {into}"]
 
 
-def test_a_folder_of_any_name_arrives_whole(tmp_path: Path) -> None:
-    stub = tmp_path / "python"
-    stub.write_text('#!/bin/sh\nprintf "<%s>\\n" "$@"\n')
-    stub.chmod(0o755)
-    name = "my  pages; 'x' * [y] ü"
-    done = subprocess.run(
-        ["make", "--old-file=.venv/.ready", f"PY={stub}", "DB=a.db", "a.db", f"PAGES={name}"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    said = [line for line in done.stdout.splitlines() if line.startswith("<")]
-    assert said == ["<-m>", "<etl>", "<build>", "<a.db>", f"<{name}>"]
+@pytest.fixture
+def stub(tmp_path: Path) -> Path:
+    """Stands in for Python, and says what it is called with."""
+    made = tmp_path / "python"
+    made.write_text('#!/bin/sh\nprintf "<%s>\\n" "$@"\n')
+    made.chmod(0o755)
+    return made
 
 
-def test_what_to_fetch_arrives_whole(tmp_path: Path) -> None:
-    stub = tmp_path / "python"
-    stub.write_text('#!/bin/sh\nprintf "<%s>\\n" "$@"\n')
-    stub.chmod(0o755)
+def given(stub: Path, *arguments: str) -> list[str]:
+    """What make gives to Python where everything has been installed and built."""
+    done = ("--old-file=.venv/.ready", "--old-file=build")
+    command = ["make", *done, f"PY={stub}", "DB=a.db", *arguments]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [line[1:-1] for line in said.splitlines() if line.startswith("<")]
+
+
+TAKES_SOURCES = {
+    "a.db": (["-m", "etl", "build", "a.db"], []),
+    "verify": (["-m", "etl", "verify", "a.db"], []),
+    "bundle": (["-m", "publish", "bundle", "a.db"], ["dist/bundle"]),
+}
+
+
+@pytest.mark.parametrize("variable", ["SOURCES", "PAGES"])
+@pytest.mark.parametrize("target", TAKES_SOURCES)
+def test_a_folder_of_any_name_arrives_whole(
+    stub: Path, tmp_path: Path, target: str, variable: str
+) -> None:
+    folder = tmp_path / "my  pages; 'x' * [y] ü"
+    folder.mkdir()
+    before, after = TAKES_SOURCES[target]
+
+    assert given(stub, target, f"{variable}={folder}") == [*before, str(folder), *after]
+
+
+@pytest.mark.parametrize("target", TAKES_SOURCES)
+def test_several_sources_have_spaces_between(stub: Path, target: str) -> None:
+    before, after = TAKES_SOURCES[target]
+
+    assert given(stub, target, "SOURCES=data/sample-mirror  mine=/srv/*/[a] data/_cache") == [
+        *(*before, "data/sample-mirror", "mine=/srv/*/[a]", "data/_cache", *after)
+    ]
+    assert given(stub, target) == [*before, "data/_cache", *after]
+
+
+def test_what_to_fetch_arrives_whole(stub: Path) -> None:
     folder = "my  caches; 'x' * [y] ü"
 
-    def arguments(*variables: str) -> list[str]:
-        command = ["make", "--old-file=.venv/.ready", f"PY={stub}", "fetch", *variables]
-        return subprocess.run(
-            command, cwd=ROOT, capture_output=True, text=True, check=True
-        ).stdout.splitlines()
-
-    assert arguments() == ["<-m>", "<etl>", "<fetch>", "<-->", "<caches>"]
-    assert arguments(
-        *("RELEASES=develop  v0.23.1", "STACKS=* e4s", "SIZES=1"),
+    assert given(stub, "fetch") == ["-m", "etl", "fetch", "--", "caches"]
+    assert given(
+        *(stub, "fetch", "RELEASES=develop  v0.23.1", "STACKS=* e4s", "SIZES=1"),
         *("MIRROR=mine=https://h/x", f"CACHES={folder}"),
     ) == [
-        *("<-m>", "<etl>", "<fetch>", "<--sizes>"),
-        *("<--release=develop>", "<--release=v0.23.1>", "<--stack=*>", "<--stack=e4s>"),
-        *("<-->", f"<{folder}>", "<mine=https://h/x>"),
+        *("-m", "etl", "fetch", "--sizes"),
+        *("--release=develop", "--release=v0.23.1", "--stack=*", "--stack=e4s"),
+        *("--", folder, "mine=https://h/x"),
     ]
 
 

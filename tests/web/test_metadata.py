@@ -73,10 +73,12 @@ def test_the_source_is_named_and_no_licence_claimed_for_the_data() -> None:
     about = {key: METADATA[key] for key in ("source", "source_url", "about_url")}
 
     assert about == {
-        "source": "cache.spack.io",
-        "source_url": "https://cache.spack.io/",
+        "source": "binaries.spack.io and cache.spack.io",
+        "source_url": "https://binaries.spack.io/",
         "about_url": "https://github.com/spack/cache.spack.io",
     }
+    assert "https://binaries.spack.io/" in METADATA["about"]
+    assert "https://cache.spack.io/" in METADATA["about"]
     assert "none is claimed for the data" in METADATA["about"]
     assert "Apache License 2.0" in METADATA["about"]
     assert not [key for key in (*METADATA, *DATABASE) if "licen" in key]
@@ -118,6 +120,8 @@ ROBOTS = [
     ("/spack-cache/specs.install", False),
     ("/spack-cache/spec_stacks", False),
     ("/spack-cache/variants/+mpi", False),
+    ("/spack-cache/nodes/4xnl3xwvgcq4tykouo5llmzxf2sp56n7", False),
+    ("/spack-cache/dependencies", False),
     ("/-/find?q=hdf5", False),
 ]
 

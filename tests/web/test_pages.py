@@ -103,8 +103,9 @@ async def test_every_page_names_its_source_and_claims_no_licence_for_it(
     html = (await site.client.get(path)).text
     footer = re.sub(r"<[^>]+>|\s+", " ", html[html.index("<footer") : html.index("</footer>")])
 
+    assert "binaries.spack.io" in footer
     assert "cache.spack.io" in footer
-    assert "No licence was found for these pages, and none is claimed for the data." in re.sub(
+    assert "No licence was found for either, and none is claimed for the data." in re.sub(
         r"\s+", " ", footer
     )
 
@@ -314,8 +315,12 @@ async def test_a_spec_shows_its_facts_and_where_it_is(site: Datasette) -> None:
         "Install exactly this binary",
         "Facts",
         "Releases and stacks that hold it",
+        "Dependencies",
         "Twins",
     ]
+    assert shown["Dependencies"] == (
+        "Not known: only pages tell of this spec, and they do not list dependencies."
+    )
     assert shown["Facts"] == (
         "package hdf5 version 1.12.2 compiler gcc@9.4.0 os ubuntu22.04 platform linux"
         " target x86_64_v3 size unknown variants +mpi languages=c"
@@ -346,7 +351,7 @@ async def test_twins_are_told_apart(site: Datasette, spec: str, twin: str) -> No
 
     assert sections(html)["Twins"].startswith(
         "1 other spec says the same in everything but the hash."
-        " Their dependencies differ, and the source does not list those."
+        " Their dependencies differ, and no source lists those."
     )
     assert Link(dag_hash(twin), f"/spack-cache/specs/{dag_hash(twin)}") in links(html)
 

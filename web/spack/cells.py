@@ -18,7 +18,7 @@ from datasette.app import Datasette
 from datasette.utils import to_css_class
 from markupsafe import Markup, escape
 
-from etl.schema import MAX_ROW
+from etl.schema import MAX_ROW, NODES
 from etl.spelling import NO_COMPILER
 from web.spack.commands import install, use_mirror
 from web.spack.names import (
@@ -50,7 +50,7 @@ LONGEST_CLASS = 100
 LONGEST_KEPT = 100
 """What is made of an element with more characters is not kept for other pages."""
 
-HASHES = {"hash", "hashes", "spec", "twin"}
+HASHES = {"hash", "hashes", "spec", "twin", "dependency"}
 """Last words of the names of columns that hold hashes."""
 
 DIGESTS = {"sha256"}
@@ -58,6 +58,9 @@ VALUE_BYTES = MAX_ROW
 """What visitors' SQL may read of one value (`web.immutable.limits`): any of the database."""
 
 NOT_COUNTED = {"id", "position", "version_rank", "newest"}
+SIZES = {"size", "bytes"}
+"""Columns of tables that hold numbers of bytes."""
+
 NUMBER = '<span class="number">'
 
 
@@ -152,7 +155,12 @@ def render_cell(
     if database != DATABASE or value is None or value == "":
         return None
     if isinstance(value, int):
+        if table and column in SIZES:
+            return size(value)
         return None if column in NOT_COUNTED else number(value)
+    if table == NODES.name and column == "package":
+        # There may be no binary of it, and so no page.
+        return None
     places = _places(datasette)
     if isinstance(value, str):
         return Cell(places, column, value, is_ours=table is not None)
@@ -177,6 +185,17 @@ def _places(datasette: Datasette) -> Places:
 def number(value: int) -> Markup:
     """Show a number with its thousands apart."""
     return Markup(f"{NUMBER}{value:,}</span>")  # noqa: S704 (digits)
+
+
+def size(value: int) -> Markup:
+    """Show a number of bytes in a unit that suits it; all of its digits are there too."""
+    if value < 1_000:
+        return Markup("{}").format(of(value, "byte"))
+    number, units = value / 1_000, ["kB", "MB", "GB", "TB"]
+    while number >= 999.95 and len(units) > 1:
+        number, units = number / 1_000, units[1:]
+    shown = Markup('<span class="number" title="{:,} bytes">{:,.1f} {}</span>')
+    return shown.format(value, number, units[0])
 
 
 def of(number: int, one: str, many: str = "") -> str:
@@ -298,6 +317,7 @@ def prepare_jinja2_environment(env: Any, datasette: Datasette) -> None:
     env.filters["is_number"] = is_number
     env.filters["is_web_address"] = is_web_address
     env.filters["of"] = of
+    env.filters["size"] = size
 
 
 def is_number(shown: object) -> bool:

@@ -25,6 +25,8 @@ from datasette.database import Database, QueryInterrupted
 from datasette.utils import escape_sqlite, path_with_removed_args
 from datasette.utils.asgi import Request
 
+from etl.mirrors import PUBLIC_CACHE
+from etl.schema import DEPENDENCIES, NODES
 from web.spack.commands import TRUST, add_mirror
 from web.spack.commands import install as install_command
 from web.spack.names import DAG_HASH, DATABASE
@@ -44,6 +46,12 @@ SPECS_SQL = """
     cross join releases on releases.name = spec_releases."release"
     group by specs.hash order by specs.package, specs.hash
 """
+
+OF_NODES = {NODES.name, DEPENDENCIES.name}
+"""Tables with hashes of more than specs."""
+
+PUBLIC = f"{PUBLIC_CACHE}/"
+"""How the addresses of mirrors of Spack's own build cache begin."""
 
 EXAMPLE = "select+hash+from+specs+where+package='hdf5'"
 
@@ -82,10 +90,14 @@ def register_output_renderer() -> list[dict[str, Any]]:
     ]
 
 
-def can_render(database: str, columns: Sequence[str], rows: Sequence[Any]) -> bool:
+def can_render(
+    database: str, table: str | None, columns: Sequence[str], rows: Sequence[Any]
+) -> bool:
     """Tell whether these are rows of specs."""
     column = _hash_column(columns)
-    return database == DATABASE and bool(column and rows) and _is_hash(_value(rows[0][column]))
+    if database != DATABASE or table in OF_NODES:
+        return False
+    return bool(column and rows) and _is_hash(_value(rows[0][column]))
 
 
 async def install(
@@ -109,7 +121,7 @@ def install_script(specs: Sequence[Spec]) -> str:
     return "\n".join(
         [
             "#!/bin/sh",
-            f"# Installs {_count(specs)} from Spack's public build cache.",
+            f"# Installs {_count(specs)} from {_caches(specs)}.",
             "# A mirror that is there already is reported and does no harm.",
             *(add_mirror(name, url) for name, url in _mirrors(specs)),
             TRUST,
@@ -126,7 +138,7 @@ def environment(specs: Sequence[Spec]) -> str:
     """
     return "\n".join(
         [
-            f"# {_count(specs)} of Spack's public build cache. In the folder of this file:",
+            f"# {_count(specs)} of {_caches(specs)}. In the folder of this file:",
             "#   spack -D . buildcache keys --install --trust",
             "#   spack -D . install --cache-only",
             "spack:",
@@ -144,6 +156,11 @@ def environment(specs: Sequence[Spec]) -> str:
 
 def _count(specs: Sequence[Spec]) -> str:
     return f"{len(specs):,} spec{'' if len(specs) == 1 else 's'}"
+
+
+def _caches(specs: Sequence[Spec]) -> str:
+    is_public = all(spec.mirror.startswith(PUBLIC) for spec in specs)
+    return "Spack's public build cache" if is_public else "build caches of Spack"
 
 
 def _mirrors(specs: Sequence[Spec]) -> list[tuple[str, str]]:

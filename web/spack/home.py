@@ -20,6 +20,7 @@ OSES_SQL = """
     select os from oses where os is not null
 """
 
+MIRRORS_SQL = "select count(*) from releases where kind = 'mirror'"
 
 # A spec of the largest package, of which there is most to find.
 EXAMPLE_SQL = """
@@ -34,6 +35,7 @@ class Home(NamedTuple):
 
     Attributes:
         current: The row of `releases` of the current release, or None in an empty database.
+        has_mirrors: Whether there are build caches that are no releases of Spack.
         snapshot: The date of the newest snapshot (ISO 8601), or None if there is none.
         counts: How many rows each table has.
         oses: The operating systems that there are binaries for.
@@ -43,6 +45,7 @@ class Home(NamedTuple):
     """
 
     current: Mapping[str, Any] | None
+    has_mirrors: bool
     snapshot: str | None
     counts: Mapping[str, int]
     oses: list[str]
@@ -70,9 +73,11 @@ async def home(datasette: Datasette, actor: Mapping[str, Any] | None) -> Home:
     db = datasette.get_database(DATABASE)
     current = (await db.execute_once(CURRENT_RELEASE_SQL)).first()
     snapshot = await db.execute_once("select max(date) from releases")
+    mirrors = await db.execute_once(MIRRORS_SQL)
     queries = await datasette.get_canned_queries(DATABASE, actor)
     return Home(
         current=dict(current) if current else None,
+        has_mirrors=bool(mirrors.single_value()),
         snapshot=snapshot.single_value(),
         counts=await db.table_counts(limit=1000),
         oses=[os for (os,) in await db.execute_once(OSES_SQL)],

@@ -11,10 +11,10 @@ from datasette.database import Database
 from datasette.utils import tilde_decode, tilde_encode
 from datasette.utils.asgi import NotFound, Request, Response
 
-from etl.schema import TABLES
+from etl.schema import NODES, SPECS, TABLES
 from web.immutable.asgi import cors_headers
 from web.immutable.prefix import path_below_prefix
-from web.spack.names import DATABASE
+from web.spack.names import DAG_HASH, DATABASE
 
 MOST = 8
 """How many suggestions are made."""
@@ -73,10 +73,18 @@ def handle_exception(
 
 
 async def _meant(datasette: Datasette, words: Sequence[str]) -> str | None:
-    """Return the page of a row whose key has a dot, which Datasette took for a format."""
+    """Return the page of a row whose key has a dot, which Datasette took for a format.
+
+    Or that of a node whose hash was taken for that of a spec.
+    """
+    if len(words) == 3 and words[:2] == [DATABASE, SPECS.name] and DAG_HASH.fullmatch(words[2]):
+        return await _row(datasette, NODES.name, words[2])
     if len(words) != 3 or words[0] != DATABASE or words[1] not in KEYS or "." not in words[2]:
         return None
-    _, table, key = words
+    return await _row(datasette, *words[1:])
+
+
+async def _row(datasette: Datasette, table: str, key: str) -> str | None:
     db = datasette.get_database(DATABASE)
     found = await db.execute(f"select 1 from {table} where {KEYS[table]} = ?", [key])
     path: str = datasette.urls.row(DATABASE, table, tilde_encode(key))

@@ -8,12 +8,16 @@ from typing import NamedTuple
 from datasette.database import Database
 
 from etl.order import newest_first
-from web.spack.names import LISTS_RELEASE, STACK_COUNTS_SQL, Count
+from web.spack.names import CURRENT_RELEASE_SQL, LISTS_RELEASE, STACK_COUNTS_SQL, Count
 
-# develop and its snapshots are one row of releases, the versions another.
+# develop and its snapshots are one row of releases, the versions another; any other build cache
+# has nothing before or after it.
 NEIGHBOURS_SQL = """
+    with one as (select kind from releases where name = :release)
     select name from releases
-    where (kind = 'version') = (select kind = 'version' from releases where name = :release)
+    where name = :release or kind <> 'mirror'
+        and (select kind <> 'mirror' from one)
+        and (kind = 'version') = (select kind = 'version' from one)
     order by position
 """
 
@@ -90,11 +94,13 @@ class ReleasePage(NamedTuple):
 
     Attributes:
         name: Its name.
-        kind: develop, snapshot or version.
+        kind: develop, snapshot, version, or mirror (any other build cache).
         date: Of a snapshot (ISO 8601), or None.
         num_packages: How many packages it has.
         num_specs: How many specs it has.
-        mirror: The address of its build cache.
+        mirror: The address or folder of its build cache.
+        layout: The layout of its build cache, or None where nothing tells.
+        current: The current release if it is another one, or "".
         stacks: Its stacks, the largest first.
         newer: The release after it, or "".
         changes: What changed since the one before, or None for the first.
@@ -106,6 +112,8 @@ class ReleasePage(NamedTuple):
     num_packages: int
     num_specs: int
     mirror: str
+    layout: int | None
+    current: str
     stacks: list[Count]
     newer: str
     changes: Changes | None
@@ -115,6 +123,7 @@ async def release_page(db: Database, name: str) -> ReleasePage:
     """Return what is known of a release, which must be in the database."""
     release = {"release": name}
     row = (await db.execute("select * from releases where name = :release", release)).first()
+    current = (await db.execute_once(CURRENT_RELEASE_SQL)).first()["name"]
     line = [other for (other,) in await db.execute(NEIGHBOURS_SQL, release)]
     place = line.index(name)
     before = line[place + 1 :]
@@ -125,6 +134,8 @@ async def release_page(db: Database, name: str) -> ReleasePage:
         num_packages=row["num_packages"],
         num_specs=row["num_specs"],
         mirror=row["mirror"],
+        layout=row["layout"],
+        current="" if current == name else current,
         stacks=await stacks(db, name),
         newer=line[place - 1] if place else "",
         changes=await changes(db, row, before[0]) if before else None,

@@ -15,6 +15,7 @@ from datasette.app import Datasette
 from etl.schema import MAX_ROW
 from etl.sources import bounds
 from tests.conftest import build
+from tests.etl import mirror
 from tests.pages import dag_hash, spec, write_specs
 from tests.web.conftest import open_site
 from tests.web.seen import links, sections, tags
@@ -282,6 +283,28 @@ async def test_new_versions_of_a_release_are_newest_first(tmp_path: Path) -> Non
     assert versions == ["hdf5@1.10", "hdf5@1.9", "hdf5@1.8.2"]
 
 
+async def test_another_build_cache_is_no_release_before_or_after_others(tmp_path: Path) -> None:
+    folder = tmp_path / "sources"
+    write_specs(folder, "develop-2025-07-13", "hdf5", spec("a"))
+    write_specs(folder, "v0.23.1", "hdf5", spec("b"))
+    for name in ("ours", "theirs"):
+        mirror.write_layout3(folder / name, mirror.index(mirror.record("zlib", word=name)))
+    with open_site(build(tmp_path / "spack-cache.db", folder)) as site:
+        pages = [
+            (await site.client.get(f"/spack-cache/releases/{name}")).text
+            for name in ("ours", "theirs", "v0~2E23~2E1", "develop-2025-07-13")
+        ]
+
+    texts = [" ".join(" ".join(sections(html).values()).split()) for html in pages]
+    for text in texts:
+        assert "Before it: " not in text
+        assert "After it: " not in text
+        assert "What changed since" not in text
+    mirrors = "A build cache beside the releases of Spack: binaries of 1 package in 1 spec."
+    assert [mirrors in text for text in texts] == [True, True, False, False]
+    assert "A release of Spack: binaries of" in texts[2]
+
+
 async def test_of_many_new_versions_the_first_are_listed(
     large_site: Datasette, tmp_path: Path
 ) -> None:
@@ -290,8 +313,8 @@ async def test_of_many_new_versions_the_first_are_listed(
     )
     with closing(sqlite3.connect(database)) as connection, connection:
         connection.execute(
-            "INSERT INTO releases SELECT 'develop-2025-01-01', 'snapshot', '2025-01-01', 2, 0, 0, mirror"
-            " FROM releases"
+            "INSERT INTO releases SELECT 'develop-2025-01-01', 'snapshot', '2025-01-01', 2, 0, 0, mirror,"
+            " layout FROM releases"
         )
         connection.execute("UPDATE specs SET version = rowid WHERE package = 'twins'")
     with open_site(database) as site:
