@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from etl.errors import Refusal, RefusedError
+from etl.sources.bounds import MAX_SIZE, has_control
 from etl.sources.content import open_source
 
 LIST_NAME = "fetched.json"
@@ -89,7 +90,10 @@ def _index(entry: dict[str, Any]) -> FetchedIndex:
         raise TypeError
     if one.layout not in (2, 3) or one.compression not in ("none", "gzip"):
         raise ValueError
-    if type(one.bytes) is not int or not _SHA256.fullmatch(one.sha256):
+    shown = (one.file, one.url, one.mirror, one.sizes or "", one.listed_by or "")
+    if any(map(has_control, shown)):
+        raise ValueError
+    if type(one.bytes) is not int or not 0 <= one.bytes <= MAX_SIZE or not _SHA256.fullmatch(one.sha256):
         raise ValueError
     for path in (one.file, one.sizes or ""):
         # What a list names must not lead out of its folder.

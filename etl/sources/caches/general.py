@@ -7,7 +7,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from mmap import mmap
+from mmap import MADV_DONTNEED, mmap
 from typing import Any, NoReturn
 
 import msgspec
@@ -24,6 +24,7 @@ _WINDOWS = (2048, 65_536, grammar.MAX_RECORD + 1)
 _WINDOWS_OF_KEYS = (64, *_WINDOWS)
 _NO_SPACE = re.compile(rb"[^ \t\r\n]")
 _MOST_KEYS = 1_000
+_MOST_MAPPED = 16 * 1024 * 1024
 # `-Infinity`, or an escape for two halves of a character: where one is cut off, JSON is wrong.
 _LONGEST_TOKEN = 12
 _RECORD_KEYS = frozenset({"spec", "in_buildcache"})
@@ -193,7 +194,14 @@ class _Scanner:
 
     def __init__(self, data: mmap) -> None:
         self._data = data
+        self._left = 0
         self.place = 0
+
+    def leave_behind(self) -> None:
+        """Give back the memory of what was read."""
+        if self.place - self._left > _MOST_MAPPED and isinstance(self._data, mmap):
+            self._data.madvise(MADV_DONTNEED)
+            self._left = self.place
 
     def space(self) -> None:
         found = _NO_SPACE.search(self._data, self.place)
@@ -373,3 +381,4 @@ def _records(scanner: _Scanner) -> Iterator[Span]:
             (line, kind, message), *_ = error.refusals
             raise RefusedError(Refusal(line, kind, f"record {key}: {message}")) from None
         yield Span(key, start, end)
+        scanner.leave_behind()
