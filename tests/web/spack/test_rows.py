@@ -314,8 +314,7 @@ async def test_of_many_new_versions_the_first_are_listed(
     with closing(sqlite3.connect(database)) as connection, connection:
         connection.execute(
             "INSERT INTO releases SELECT 'develop-2025-01-01', 'snapshot', '2025-01-01', 2, 0, 0, mirror,"
-            " layout"
-            " FROM releases"
+            " layout FROM releases"
         )
         connection.execute("UPDATE specs SET version = rowid WHERE package = 'twins'")
     with open_site(database) as site:
