@@ -369,6 +369,9 @@ class _Reader:
             digest = _digest(data, tail)
             known = self._known(span, data, digest, tail)
             if known is None:
+                if self._task.header:
+                    # The index will be read again as a whole, and then all faults are told.
+                    return
                 continue
             self._records += 1
             is_binary = known.is_binary

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from etl.errors import Refusal, RefusedError
+from etl.sources.bounds import MAX_SIZE, has_control
+from etl.sources.content import open_source
 
 LIST_NAME = "fetched.json"
-MAX_BYTES = 32 * 1024 * 1024
-"""Most bytes of the list."""
+MAX_BYTES = 8 * 1024 * 1024
+"""Most bytes of the list; a real one has some hundreds for each index."""
 
 _VERSION = 1
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -60,8 +62,10 @@ def read_fetched(folder: Path) -> list[FetchedIndex]:
         RefusedError: the list is damaged.
         OSError: it cannot be read.
     """
-    with (folder / LIST_NAME).open("rb") as file:
+    with open_source(os.fsencode(os.path.realpath(folder / LIST_NAME))) as file:
         data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise _damaged(f"it has more than {MAX_BYTES:,} bytes")
     try:
         listed = json.loads(data)
         if listed["version"] != _VERSION:
@@ -86,7 +90,10 @@ def _index(entry: dict[str, Any]) -> FetchedIndex:
         raise TypeError
     if one.layout not in (2, 3) or one.compression not in ("none", "gzip"):
         raise ValueError
-    if type(one.bytes) is not int or not _SHA256.fullmatch(one.sha256):
+    shown = (one.file, one.url, one.mirror, one.sizes or "", one.listed_by or "")
+    if any(map(has_control, shown)):
+        raise ValueError
+    if type(one.bytes) is not int or not 0 <= one.bytes <= MAX_SIZE or not _SHA256.fullmatch(one.sha256):
         raise ValueError
     for path in (one.file, one.sizes or ""):
         # What a list names must not lead out of its folder.

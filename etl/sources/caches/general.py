@@ -6,8 +6,8 @@ Memory follows one record: an index is read through a window that moves over its
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
-from mmap import mmap
+from collections.abc import Iterator, Sequence
+from mmap import MADV_DONTNEED, mmap
 from typing import Any, NoReturn
 
 import msgspec
@@ -20,9 +20,11 @@ from etl.sources.caches.grammar import RawRecord, Record, refuse
 from etl.sources.caches.manifests import DATABASE_VERSIONS
 from etl.sources.caches.spans import Span
 
-_WINDOWS = (8192, 65_536, grammar.MAX_RECORD + 1)
+_WINDOWS = (2048, 65_536, grammar.MAX_RECORD + 1)
+_WINDOWS_OF_KEYS = (64, *_WINDOWS)
 _NO_SPACE = re.compile(rb"[^ \t\r\n]")
 _MOST_KEYS = 1_000
+_MOST_MAPPED = 16 * 1024 * 1024
 # `-Infinity`, or an escape for two halves of a character: where one is cut off, JSON is wrong.
 _LONGEST_TOKEN = 12
 _RECORD_KEYS = frozenset({"spec", "in_buildcache"})
@@ -192,7 +194,14 @@ class _Scanner:
 
     def __init__(self, data: mmap) -> None:
         self._data = data
+        self._left = 0
         self.place = 0
+
+    def leave_behind(self) -> None:
+        """Give back the memory of what was read."""
+        if self.place - self._left > _MOST_MAPPED and isinstance(self._data, mmap):
+            self._data.madvise(MADV_DONTNEED)
+            self._left = self.place
 
     def space(self) -> None:
         found = _NO_SPACE.search(self._data, self.place)
@@ -216,11 +225,11 @@ class _Scanner:
         line = _line(self._data, self.place)
         raise RefusedError(Refusal(line, "json", f"not valid JSON: {what}"))
 
-    def value(self) -> tuple[Any, int, int]:
+    def value(self, windows: Sequence[int] = _WINDOWS) -> tuple[Any, int, int]:
         """The next value, and where it begins and ends."""
         self.space()
         start = self.place
-        for size in _WINDOWS:
+        for size in windows:
             part = self._data[start : start + size]
             is_whole = start + size >= len(self._data)
             text = part.decode("utf-8", "surrogateescape")
@@ -246,7 +255,7 @@ class _Scanner:
         raise RefusedError(Refusal(_line(self._data, start), "too-large", message))
 
     def key(self) -> str:
-        key, _, _ = self.value()
+        key, _, _ = self.value(_WINDOWS_OF_KEYS)
         if not isinstance(key, str):
             self.fail("expected a key")
         self.expect(":")
@@ -293,12 +302,12 @@ def read_version(data: mmap) -> str:
     """
     scanner = _Scanner(data)
     has_database = False
-    for key in scanner.items():
+    for key in _each_once(scanner.items()):
         if key != "database":
             scanner.value()
             continue
         has_database = True
-        for inner in scanner.items():
+        for inner in _each_once(scanner.items()):
             if inner == "version":
                 return _version(scanner.value()[0])
             if inner == "installs":
@@ -372,3 +381,4 @@ def _records(scanner: _Scanner) -> Iterator[Span]:
             (line, kind, message), *_ = error.refusals
             raise RefusedError(Refusal(line, kind, f"record {key}: {message}")) from None
         yield Span(key, start, end)
+        scanner.leave_behind()

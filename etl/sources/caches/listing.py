@@ -162,7 +162,11 @@ def _views(cache: FoundCache) -> Iterator[str]:
     """The manifests of the indexes of a mirror, below the folder of manifests."""
     name = manifests.INDEX_PATH.rpartition("/")[2]
     folder = Path(cache.folder.real, cache.below)
-    views = sorted(each.name for each in folder.iterdir() if (each / name).exists())
+    try:
+        views = sorted(each.name for each in folder.iterdir() if (each / name).exists())
+    except OSError:
+        # What is wrong is told when the manifest cannot be read.
+        views = []
     if (folder / name).exists() or not views:
         yield name
     yield from (f"{view}/{name}" for view in views)
@@ -272,6 +276,7 @@ def is_as_hashed(listed: ListedIndex) -> bool:
 def _fetched(cache: FoundCache) -> Iterator[ListedIndex]:
     shown = _shown(cache, fetched.LIST_NAME)
     try:
+        _inside(cache, cache.below)
         entries = fetched.read_fetched(Path(cache.folder.real))
     except RefusedError as error:
         yield ListedIndex(fetched.LIST_NAME, shown).refused(error.refusals[0])
@@ -305,6 +310,8 @@ def _of_fetched(cache: FoundCache, listed: ListedIndex, entry: fetched.FetchedIn
         listed = listed._replace(release=None, stack=None, path=fetched.LIST_NAME)
         return listed.refused(Refusal(0, "name", fault))
     sizes = _inside(cache, entry.sizes) if entry.sizes else None
+    if sizes and os.path.isdir(sizes):  # noqa: PTH112 - bytes
+        sizes = None
     listed = listed._replace(
         real=_inside(cache, entry.file), compression=entry.compression, sizes=sizes
     )

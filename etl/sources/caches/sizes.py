@@ -15,10 +15,11 @@ from etl.errors import RefusedError
 from etl.sources.bounds import MAX_SIZE
 from etl.sources.caches import manifests
 from etl.sources.caches.listing import ListedIndex
-from etl.sources.content import read_content
+from etl.sources.content import open_source, read_content
 from etl.sources.find import as_text
 
 _FILES_IN_TASK = 500
+_LONGEST_LINE = 2_000
 _MANIFEST = re.compile(r".*-([a-z2-7]{32})\.spec\.manifest\.json", re.ASCII | re.DOTALL)
 _TARBALL = re.compile(r".*-([a-z2-7]{32})\.spack", re.ASCII | re.DOTALL)
 _FETCHED = re.compile(rb"([a-z2-7]{32}) (\d{1,19}) ([!-~]{1,1000})\n", re.ASCII)
@@ -109,11 +110,11 @@ def _of_manifest(spec: str, name: str, file: bytes) -> Size:
 
 def _fetched(file: bytes) -> Iterator[Size]:
     try:
-        with open(file, "rb") as lines:  # noqa: PTH123 - bytes
-            for line in lines:
+        with open_source(file) as lines:
+            while line := lines.readline(_LONGEST_LINE):
                 found = _FETCHED.fullmatch(line)
                 if found and int(found[2]) <= MAX_SIZE:
                     yield Size(found[1].decode(), int(found[2]), found[3].decode())
-    except OSError:
+    except (OSError, RefusedError):
         # Sizes can be fetched at any time; without them they are unknown.
         return
