@@ -93,7 +93,11 @@ def _index(entry: dict[str, Any]) -> FetchedIndex:
     shown = (one.file, one.url, one.mirror, one.sizes or "", one.listed_by or "")
     if any(map(has_control, shown)):
         raise ValueError
-    if type(one.bytes) is not int or not 0 <= one.bytes <= MAX_SIZE or not _SHA256.fullmatch(one.sha256):
+    if (
+        type(one.bytes) is not int
+        or not 0 <= one.bytes <= MAX_SIZE
+        or not _SHA256.fullmatch(one.sha256)
+    ):
         raise ValueError
     for path in (one.file, one.sizes or ""):
         # What a list names must not lead out of its folder.
