@@ -261,6 +261,7 @@ def _long_parameters(data: bytes) -> tuple[Variants, str, int]:
 _parameters = lru_cache(maxsize=4096)(_long_parameters)
 
 
+@lru_cache(maxsize=32_768)
 def _dependency(data: bytes) -> tuple[Dependency, int]:
     start = data.find(_HASH_KEY) + len(_HASH_KEY)
     end = start + len(_ANY_HASH)
