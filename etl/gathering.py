@@ -9,14 +9,13 @@ from collections.abc import Collection, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from functools import lru_cache
 from itertools import groupby
-from mmap import mmap  # noqa: TC003 - one of a type that is imported anyway
 from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
 from etl.problems import Problem
 from etl.records import Facts, Source, Spec
-from etl.sorting import mapped, read_again
+from etl.sorting import opened_again, read_again
 from etl.sources.caches.grammar import Record
 from etl.sources.caches.spans import Span
 from etl.spelling import Stacks, as_json
@@ -82,8 +81,8 @@ class Gatherer:
         self._indexes = {row[0]: Index(*row) for row in records.execute("SELECT * FROM sources")}
         versions = records.execute("SELECT hash, version FROM compilers WHERE version IS NOT NULL")
         self._compilers = dict(versions.fetchall())
-        self._maps = ExitStack()
-        self._mapped: dict[bytes, mmap] = {}
+        self._files = ExitStack()
+        self._open: dict[bytes, int] = {}
 
     def close(self) -> None:
         """Close all files."""
@@ -133,16 +132,17 @@ class Gatherer:
 
     def _read(self, row: _Row) -> Record:
         index = self._indexes[row.number]
-        data = self._mapped.get(index.file)
-        if data is None:
-            if len(self._mapped) == _MOST_FILES:
+        file = self._open.get(index.file)
+        if file is None:
+            if len(self._open) == _MOST_FILES:
                 self._forget_files()
-            data = self._mapped[index.file] = self._maps.enter_context(mapped(index.file))
-        return read_again(data, Span(row.hash, row.start, row.end), index.version, index.file)
+            file = self._open[index.file] = self._files.enter_context(opened_again(index.file))
+        # Not mapped: all of a large index would count as memory, and one cut off is a bus error.
+        return read_again(file, Span(row.hash, row.start, row.end), index.version, index.file)
 
     def _forget_files(self) -> None:
-        self._mapped.clear()
-        self._maps.close()
+        self._open.clear()
+        self._files.close()
 
 
 @contextmanager

@@ -7,14 +7,13 @@ again. Memory and disk follow neither the length of records nor that of an index
 are unpacked on disk.
 """
 
-import mmap
 import os
 import re
 import sqlite3
 import zlib
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
@@ -29,7 +28,8 @@ from etl.sources.caches.listing import ListedIndex, is_as_hashed
 from etl.sources.caches.manifests import DATABASE_VERSIONS
 from etl.sources.caches.sizes import Size, SizesTask, read_sizes, size_tasks
 from etl.sources.caches.spans import Header, Span
-from etl.sources.content import open_source, too_large
+from etl.sources.content import FileBytes, open_source, too_large
+from etl.sources.find import as_text
 from etl.sources.listing import INDEX_COLUMNS
 from etl.spelling import as_json
 from etl.staging import insert_rows, writing
@@ -147,7 +147,7 @@ def _prepare(task: _Task) -> tuple[int, Header | None, Refusal | None]:
     """Unpack an index if need be, and find where its records are."""
     try:
         unpack(task.folder, task.number, task.listed)
-        with mapped(data_file(task.folder, task.number, task.listed)) as data:
+        with opened(data_file(task.folder, task.number, task.listed)) as data:
             return task.number, fast.read_header(data), None
     except RefusedError as error:
         return task.number, None, error.refusals[0]
@@ -228,8 +228,8 @@ def _inflated(start: bytes, read: Callable[[int], bytes]) -> Iterator[bytes]:
 
 
 @contextmanager
-def mapped(file: bytes) -> Iterator[mmap.mmap]:
-    """The bytes of an index; those that were read need not stay in memory.
+def opened(file: bytes) -> Iterator[FileBytes]:
+    """The bytes of an index.
 
     Raises:
         RefusedError: there are none.
@@ -238,8 +238,7 @@ def mapped(file: bytes) -> Iterator[mmap.mmap]:
     with open_source(file) as source:
         if not os.fstat(source.fileno()).st_size:
             raise grammar.refuse("empty", "the index holds nothing")
-        with mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            yield data
+        yield FileBytes(source.fileno(), as_text(os.fsdecode(file)))
 
 
 def _read_all(
@@ -299,7 +298,7 @@ def _tasks(index: _Task, header: Header | None) -> Iterator[_Task]:
 
 
 def _read_part(task: _Task) -> _Part:
-    with mapped(data_file(task.folder, task.number, task.listed)) as data:
+    with opened(data_file(task.folder, task.number, task.listed)) as data:
         return _Reader(task, data).read()
 
 
@@ -321,7 +320,7 @@ _read_before: OrderedDict[bytes, _Known] = OrderedDict()
 class _Reader:
     """Reads a part of an index, and stages where its records are."""
 
-    def __init__(self, task: _Task, data: mmap.mmap) -> None:
+    def __init__(self, task: _Task, data: FileBytes) -> None:
         self._task = task
         self._data = data
         self._version = task.header.version if task.header else None
@@ -540,7 +539,7 @@ def _resolve(folder: Path, indexes: Sequence[SortedIndex], compilers: Iterable[s
         for spec, number, start, end, _ in places:
             index = indexes[number - 1]
             file = data_file(folder, number, index.listed)
-            with mapped(file) as data:
+            with opened_again(file) as data:
                 record = read_again(data, Span(spec, start, end), index.version or "", file)
             row = (record.facts.version, spec)
             records.execute("UPDATE compilers SET version = ? WHERE hash = ?", row)
@@ -607,11 +606,26 @@ def _asked(folder: Path, sql: str, values: Sequence[str] = ()) -> list[Any]:
         return records.execute(sql, values).fetchall()
 
 
-def read_again(data: mmap.mmap, span: Span, version: str, file: bytes) -> Record:
+@contextmanager
+def opened_again(file: bytes) -> Iterator[int]:
+    """The handle of an index whose records were sorted.
+
+    Raises:
+        ChangedError: it cannot be opened now.
+    """
+    with ExitStack() as files:
+        try:
+            source = files.enter_context(open_source(file))
+        except (OSError, RefusedError):
+            raise _changed(as_text(os.fsdecode(file))) from None
+        yield source.fileno()
+
+
+def read_again(handle: int, span: Span, version: str, file: bytes) -> Record:
     """Read a record that was sorted.
 
     Args:
-        data: the index.
+        handle: of the index.
         span: where the record is.
         version: of the database.
         file: path of the index, for messages.
@@ -619,10 +633,11 @@ def read_again(data: mmap.mmap, span: Span, version: str, file: bytes) -> Record
     Raises:
         ChangedError: it is not what it was a moment before.
     """
+    data = os.pread(handle, span.end - span.start, span.start)
     try:
-        record = read_record(data[span.start : span.end], version, Counter())
+        record = read_record(data, version, Counter())
     except RefusedError:
         record = None
     if record is None or record.hash != span.hash:
-        raise _changed(os.fsdecode(file))
+        raise _changed(as_text(os.fsdecode(file)))
     return record

@@ -4,16 +4,16 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from mmap import mmap
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from etl.errors import RefusedError
 from etl.fetching.web import FetchError
-from etl.sorting import data_file, mapped, unpack
+from etl.sorting import data_file, opened, unpack
 from etl.sources.caches import general, read_record
 from etl.sources.caches.listing import ListedIndex
 from etl.sources.caches.spans import Span
+from etl.sources.content import FileBytes
 
 
 def binaries(file: Path, compression: str) -> Iterator[tuple[str, str, str]]:
@@ -51,12 +51,12 @@ def records(file: Path, compression: str) -> Iterator[Span]:
 
 
 @contextmanager
-def _opened(file: Path, compression: str) -> Iterator[mmap]:
+def _opened(file: Path, compression: str) -> Iterator[FileBytes]:
     listed = ListedIndex("", str(file), real=os.fsencode(file.resolve()), compression=compression)
     try:
         with TemporaryDirectory() as folder:
             unpack(Path(folder), 0, listed)
-            with mapped(data_file(Path(folder), 0, listed)) as data:
+            with opened(data_file(Path(folder), 0, listed)) as data:
                 yield data
     except RefusedError as error:
         why = error.refusals[0].message

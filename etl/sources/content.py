@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, NamedTuple
 
-from etl.errors import Refusal, RefusedError
+from etl.errors import ChangedError, Refusal, RefusedError
+
+_AHEAD = 256 * 1024
 
 
 class Content(NamedTuple):
@@ -66,6 +68,40 @@ def open_source(real: bytes) -> Iterator[BinaryIO]:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise RefusedError(Refusal(0, "unreadable", "not a regular file"))
         yield file
+
+
+class FileBytes:
+    """The bytes of a file, read when they are asked for.
+
+    They are not mapped into memory: where another program cuts the file short, reading that ends
+    the process, and all that was read counts as memory.
+    """
+
+    def __init__(self, handle: int, name: str) -> None:
+        self._handle = handle
+        self._name = name
+        self._size = os.fstat(handle).st_size
+        self._block = b""
+        self._start = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __getitem__(self, part: slice) -> bytes:
+        """Some of the bytes.
+
+        Raises:
+            ChangedError: they are gone.
+        """
+        start, end, _ = part.indices(self._size)
+        if end <= start:
+            return b""
+        if start < self._start or end > self._start + len(self._block):
+            self._block = os.pread(self._handle, max(end - start, _AHEAD), start)
+            self._start = start
+            if len(self._block) < end - start:
+                raise ChangedError(f"{self._name} changed while it was read; run the command again")
+        return self._block[start - self._start : end - self._start]
 
 
 def _read(real: bytes, most: int) -> bytes:

@@ -12,7 +12,6 @@ out is no JSON, and the index is left to `general`.
 import re
 from collections.abc import Iterator
 from functools import lru_cache
-from mmap import mmap
 from typing import NamedTuple
 
 import msgspec
@@ -23,6 +22,7 @@ from etl.records import Dependency
 from etl.sources.caches import grammar
 from etl.sources.caches.grammar import Record, Value
 from etl.sources.caches.spans import Header, Span
+from etl.sources.content import FileBytes
 from etl.spelling import Variants
 
 _HEAD = re.compile(rb'\{"database":\{"version":"(\d{1,4})","installs":\{', re.ASCII)
@@ -33,8 +33,10 @@ _HASH_KEY = b'"hash":"'
 _ANY_HASH = b"a" * 32
 _HASH_AS_KEY = re.compile(rb'"[a-z2-7]{32}"')
 _KEY = len('"') + 32
-_COMMA = ord(",")
+_COMMA = b","
 _MOST_SPACE = 1_000
+_LONGEST_HEAD = 100
+_CHUNK = 64 * 1024
 _LONGEST_CACHED = 4_000
 _LONGEST_DEPENDENCY = 500
 
@@ -48,9 +50,9 @@ _decode_external = msgspec.json.Decoder(grammar.RawExternal).decode
 _decode_texts = msgspec.json.Decoder(list[str]).decode
 
 
-def read_header(data: mmap) -> Header | None:
+def read_header(data: FileBytes) -> Header | None:
     """Where the records of an index are; None if it is not laid out as Spack writes it."""
-    head = _HEAD.match(data)
+    head = _HEAD.match(data[:_LONGEST_HEAD])
     last = data[-_MOST_SPACE:]
     end = len(data) - len(last) + len(last.rstrip(b" \t\r\n"))
     if not head or data[max(0, end - len(_TAIL)) : end] != _TAIL:
@@ -60,7 +62,7 @@ def read_header(data: mmap) -> Header | None:
     return Header(head[1].decode(), head.end(), end - len(_TAIL))
 
 
-def spans(data: mmap, header: Header, start: int, end: int) -> Iterator[Span] | None:
+def spans(data: FileBytes, header: Header, start: int, end: int) -> Iterator[Span] | None:
     """The records that begin in a part of an index; None if one is not laid out as expected.
 
     Args:
@@ -85,10 +87,10 @@ def spans(data: mmap, header: Header, start: int, end: int) -> Iterator[Span] | 
         return None
     if not starts:
         return iter(())
-    following = data.find(_MARK, starts[-1] + _KEY + 1, header.end)
+    following = _next_mark(data, starts[-1] + _KEY + 1, header.end)
     stops = [each - 1 for each in starts[1:]]
     stops.append(header.end if following < 0 else following - _KEY - 1)
-    if any(data[stop] != _COMMA for stop in stops if stop < header.end):
+    if any(data[stop : stop + 1] != _COMMA for stop in stops if stop < header.end):
         return None
     return iter([_span(data, each, stop) for each, stop in zip(starts, stops, strict=True)])
 
@@ -101,7 +103,15 @@ def _marks(text: bytes) -> Iterator[int]:
         place = text.find(_MARK, place + 1)
 
 
-def _span(data: mmap, start: int, end: int) -> Span:
+def _next_mark(data: FileBytes, start: int, end: int) -> int:
+    for place in range(start, end, _CHUNK):
+        found = data[place : min(place + _CHUNK + len(_MARK) - 1, end)].find(_MARK)
+        if found >= 0:
+            return place + found
+    return -1
+
+
+def _span(data: FileBytes, start: int, end: int) -> Span:
     # Behind the key are a quote and a colon.
     return Span(data[start + 1 : start + _KEY].decode(), start + _KEY + 2, end)
 

@@ -7,7 +7,6 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from mmap import MADV_DONTNEED, mmap
 from typing import Any, NoReturn
 
 import msgspec
@@ -19,12 +18,13 @@ from etl.sources.caches import grammar
 from etl.sources.caches.grammar import RawRecord, Record, refuse
 from etl.sources.caches.manifests import DATABASE_VERSIONS
 from etl.sources.caches.spans import Span
+from etl.sources.content import FileBytes
 
 _WINDOWS = (2048, 65_536, grammar.MAX_RECORD + 1)
 _WINDOWS_OF_KEYS = (64, *_WINDOWS)
 _NO_SPACE = re.compile(rb"[^ \t\r\n]")
+_SPACE_AT_ONCE = 64
 _MOST_KEYS = 1_000
-_MOST_MAPPED = 16 * 1024 * 1024
 # `-Infinity`, or an escape for two halves of a character: where one is cut off, JSON is wrong.
 _LONGEST_TOKEN = 12
 _RECORD_KEYS = frozenset({"spec", "in_buildcache"})
@@ -192,20 +192,18 @@ def _kind(value: object) -> str:
 class _Scanner:
     """Reads JSON from a file, one value at a time."""
 
-    def __init__(self, data: mmap) -> None:
+    def __init__(self, data: FileBytes) -> None:
         self._data = data
-        self._left = 0
         self.place = 0
 
-    def leave_behind(self) -> None:
-        """Give back the memory of what was read."""
-        if self.place - self._left > _MOST_MAPPED and isinstance(self._data, mmap):
-            self._data.madvise(MADV_DONTNEED)
-            self._left = self.place
-
     def space(self) -> None:
-        found = _NO_SPACE.search(self._data, self.place)
-        self.place = found.start() if found else len(self._data)
+        most = _SPACE_AT_ONCE
+        while part := self._data[self.place : self.place + most]:
+            found = _NO_SPACE.search(part)
+            self.place += found.start() if found else len(part)
+            if found:
+                return
+            most = grammar.MAX_RECORD
 
     def take(self, mark: str) -> bool:
         """Go behind a mark if it is next."""
@@ -286,7 +284,7 @@ def _is_no_cut(error: json.JSONDecodeError, text: str) -> bool:
 _decoder = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
-def _line(data: mmap, place: int) -> int:
+def _line(data: FileBytes, place: int) -> int:
     """The line of a place, for messages; 0 in a file of one line, where it says nothing."""
     newlines = 0
     for start in range(0, place, grammar.MAX_RECORD):
@@ -294,7 +292,7 @@ def _line(data: mmap, place: int) -> int:
     return newlines + 1 if newlines else 0
 
 
-def read_version(data: mmap) -> str:
+def read_version(data: FileBytes) -> str:
     """The version of an index.
 
     Raises:
@@ -327,7 +325,7 @@ def _version(found: object) -> str:
     raise refuse("database-version", f"version of the index is {found!r:.60}, {expected}")
 
 
-def spans(data: mmap, unknown: Unknown) -> Iterator[Span]:
+def spans(data: FileBytes, unknown: Unknown) -> Iterator[Span]:
     """Where the records of an index are.
 
     Args:
@@ -381,4 +379,3 @@ def _records(scanner: _Scanner) -> Iterator[Span]:
             (line, kind, message), *_ = error.refusals
             raise RefusedError(Refusal(line, kind, f"record {key}: {message}")) from None
         yield Span(key, start, end)
-        scanner.leave_behind()
