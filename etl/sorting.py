@@ -11,7 +11,7 @@ import os
 import re
 import sqlite3
 import zlib
-from collections import Counter, defaultdict
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
@@ -312,7 +312,8 @@ class _Known(NamedTuple):
     compiler_from: str | None
 
 
-_read_before: dict[bytes, _Known] = {}
+# Of a plain dict it takes ever longer to find the first.
+_read_before: OrderedDict[bytes, _Known] = OrderedDict()
 """The specs that were read last, by digest: most are in the next index too."""
 
 
@@ -405,7 +406,7 @@ class _Reader:
         is_plain = self._version != general.NODES_BY_NAME and self._unknown.total() == num_unknown
         if is_told_by_tail and is_plain:
             if len(_read_before) == _MOST_KEPT:
-                del _read_before[next(iter(_read_before))]
+                _read_before.popitem(last=False)
             _read_before[digest] = known
         return known
 

@@ -120,7 +120,7 @@ ROBOTS = [
     ("/spack-cache/specs.install", False),
     ("/spack-cache/spec_stacks", False),
     ("/spack-cache/variants/+mpi", False),
-    ("/spack-cache/nodes/4xnl3xwvgcq4tykouo5llmzxf2sp56n7", False),
+    ("/spack-cache/nodes/htwinaaaaaaaaaaaaaaaaaaaaaaaaaaa", False),
     ("/spack-cache/dependencies", False),
     ("/-/find?q=hdf5", False),
 ]

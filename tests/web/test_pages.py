@@ -545,7 +545,7 @@ async def test_a_page_that_is_like_nothing_says_so(site: Datasette) -> None:
 
     assert shown["There is no page here"].startswith(
         "Nothing that is known here has a name like “zzzzzzz”."
-        " A spec goes when no release of Spack has its binary any more."
+        " A spec goes when no build cache has its binary any more."
     )
 
 

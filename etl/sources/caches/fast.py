@@ -28,6 +28,9 @@ from etl.spelling import Variants
 _HEAD = re.compile(rb'\{"database":\{"version":"(\d{1,4})","installs":\{', re.ASCII)
 _TAIL = b"}}}"
 _MARK = b'":{"spec":{'
+_HASH = re.compile(rb"[a-z2-7]{32}")
+_HASH_KEY = b'"hash":"'
+_ANY_HASH = b"a" * 32
 _HASH_AS_KEY = re.compile(rb'"[a-z2-7]{32}"')
 _KEY = len('"') + 32
 _COMMA = b","
@@ -270,6 +273,17 @@ _parameters = lru_cache(maxsize=4096)(_long_parameters)
 
 @lru_cache(maxsize=32_768)
 def _dependency(data: bytes) -> tuple[Dependency, int]:
+    start = data.find(_HASH_KEY) + len(_HASH_KEY)
+    end = start + len(_ANY_HASH)
+    if start < len(_HASH_KEY) or not _HASH.fullmatch(data, start, end):
+        raise _NotOrdinaryError
+    # But for the hash there are few.
+    alike, quotes = _any_dependency(data[:start] + _ANY_HASH + data[end:])
+    return Dependency(data[start:end].decode(), *alike[1:]), quotes
+
+
+@lru_cache(maxsize=8192)
+def _any_dependency(data: bytes) -> tuple[Dependency, int]:
     raw = _decode_dependency(data)
     texts = sum(map(_texts_of, (raw.name, raw.hash, raw.full_hash, raw.build_hash)))
     texts += 0 if isinstance(raw.type, UnsetType) else 1 + len(raw.type)
