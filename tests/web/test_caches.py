@@ -10,6 +10,7 @@ import pytest
 from datasette.app import Datasette
 
 from tests.conftest import ROOT, build
+from tests.etl.mirror import index, record, write_layout3
 from tests.pages import REAL, SAMPLE
 from tests.web.conftest import open_site
 from tests.web.seen import Link, links, sections, tags
@@ -53,6 +54,16 @@ async def page(site: Datasette, path: str) -> str:
 async def rows(site: Datasette, path: str) -> list[dict[str, object]]:
     answer: list[dict[str, object]] = json.loads(await page(site, f"{path}&_shape=array"))
     return answer
+
+
+async def test_a_stack_without_binaries_has_a_page(tmp_path: Path) -> None:
+    write_layout3(tmp_path / "develop" / "empty", index())
+    write_layout3(tmp_path / "develop", index(record("zlib")))
+    with open_site(build(tmp_path / "spack-cache.db", tmp_path / "develop")) as site:
+        found = await page(site, "/spack-cache/stacks/empty")
+        assert sections(found)["How it grew"].endswith("develop 0")
+        assert "it holds 0 specs of 0 packages." in sections(found)["empty"]
+        assert "1 spec" in await page(site, "/spack-cache/stacks/root")
 
 
 def copied(html: str) -> list[str | None]:

@@ -1,5 +1,6 @@
 """What a stack's page says beside its row: how it grew, and what it holds in a release."""
 
+import json
 from typing import NamedTuple
 
 from datasette.database import Database
@@ -36,8 +37,8 @@ class StackPage(NamedTuple):
 
     @property
     def most(self) -> int:
-        """The number of specs of the stack where it is largest."""
-        return max(release.specs for release in self.growth)
+        """The number of specs of the stack where it is largest; at least 1, to divide by."""
+        return max(1, *(release.specs for release in self.growth))
 
 
 async def stack_page(db: Database, name: str, *, release: str) -> StackPage:
@@ -52,7 +53,9 @@ async def stack_page(db: Database, name: str, *, release: str) -> StackPage:
     counted = await db.execute_once(STACK_COUNTS_SQL)
     specs = {one: number for one, stack, number in counted if stack == name}
     releases = [row["name"] for row in await db.execute_once(RELEASES_SQL)]
-    growth = [Count(one, specs[one]) for one in releases if one in specs]
+    # A release can have the stack, and the stack no binary there.
+    having = (await db.execute("select releases from stacks where name = ?", [name])).single_value()
+    growth = [Count(one, specs.get(one, 0)) for one in json.loads(having)]
     wanted = release or releases[0]
     held = [count.value for count in growth]
     shown = wanted if wanted in held else held[0]
