@@ -11,12 +11,7 @@ import click
 
 from etl.build import MAX_JOBS, Report, Request, build, check
 from etl.cli_fetch import fetch_command
-from etl.speaking import Failed as _Failed
-from etl.speaking import Speaker as _Speaker
-from etl.speaking import clear_messages as _clear_messages
-from etl.speaking import counted as _count
-from etl.speaking import in_megabytes as _bytes
-from etl.speaking import no_output as _no_output
+from etl.speaking import Failed, Speaker, clear_messages, counted, in_megabytes, no_output
 
 _MOST_DIFFERENCES = 100
 
@@ -27,7 +22,7 @@ class _Program(click.Group):
         try:
             return super().main(*args, **extra)
         except OSError as error:
-            failed = _no_output(error)
+            failed = no_output(error)
             failed.show()
             sys.exit(failed.exit_code)
 
@@ -89,9 +84,9 @@ def build_command(database: Path, skip_bad: bool, force: bool, quiet: bool, **re
     that a build cache stands for. The database is replaced when everything has been read and
     nothing is wrong, or --skip-bad is given.
     """
-    with _clear_messages():
+    with clear_messages():
         started = time.monotonic()
-        say = _Speaker(quiet)
+        say = Speaker(quiet)
         report = build(
             database, Request(**request), say.problem, say.progress, skip_bad=skip_bad, force=force
         )
@@ -101,12 +96,12 @@ def build_command(database: Path, skip_bad: bool, force: bool, quiet: bool, **re
         seconds = time.monotonic() - started
         if not report.written:
             say.line(f"{_was_read(report)} in {seconds:.1f} s")
-            raise _Failed(
-                f"{_count(report.refused, 'bad source')}; {database} was not changed. "
+            raise Failed(
+                f"{counted(report.refused, 'bad source')}; {database} was not changed. "
                 "Correct the sources, or leave them out with --skip-bad."
             )
-        size = _bytes(database.stat().st_size)
-        left_out = f", left {_count(report.refused, 'bad source')} out" if report.refused else ""
+        size = in_megabytes(database.stat().st_size)
+        left_out = f", left {counted(report.refused, 'bad source')} out" if report.refused else ""
         say.line(f"{_was_read(report)}{left_out}; wrote {database} ({size}) in {seconds:.1f} s")
 
 
@@ -118,13 +113,13 @@ def build_command(database: Path, skip_bad: bool, force: bool, quiet: bool, **re
 @_QUIET
 def check_command(quiet: bool, **request: Any) -> None:
     """Read pages and indexes and report every problem; write nothing."""
-    with _clear_messages():
+    with clear_messages():
         started = time.monotonic()
-        say = _Speaker(quiet)
+        say = Speaker(quiet)
         report = check(Request(**request), say.problem, say.progress)
         say.line(f"{_was_read(report)} in {time.monotonic() - started:.1f} s")
         if report.refused:
-            raise _Failed(f"{_count(report.refused, 'bad source')}.")
+            raise Failed(f"{counted(report.refused, 'bad source')}.")
 
 
 @main.command("verify")
@@ -138,30 +133,30 @@ def verify_command(database: Path, quiet: bool, **request: Any) -> None:
     """Prove that the database holds every fact of the sources and nothing else."""
     from etl.verify import verify
 
-    with _clear_messages():
+    with clear_messages():
         started = time.monotonic()
-        say = _Speaker(quiet)
+        say = Speaker(quiet)
         found = verify(database, Request(**request), say.progress)
         differences = list(islice(found, _MOST_DIFFERENCES + 1))
         for difference in differences[:_MOST_DIFFERENCES]:
             say.answer(difference)
         if differences:
             more = " or more" if len(differences) > _MOST_DIFFERENCES else ""
-            count = _count(min(len(differences), _MOST_DIFFERENCES), "difference")
-            raise _Failed(f"{count}{more} between {database} and the sources.")
+            count = counted(min(len(differences), _MOST_DIFFERENCES), "difference")
+            raise Failed(f"{count}{more} between {database} and the sources.")
         say.line(f"{database} holds what the sources say ({time.monotonic() - started:.1f} s)")
 
 
 def _was_read(report: Report) -> str:
     return (
-        f"Read {_sources(report)} ({_bytes(report.bytes)}): "
-        f"{_count(report.packages, 'package')}, {_count(report.specs, 'spec')}, "
-        f"{_count(report.releases, 'release')}, {_count(report.warnings, 'warning')}"
+        f"Read {_sources(report)} ({in_megabytes(report.bytes)}): "
+        f"{counted(report.packages, 'package')}, {counted(report.specs, 'spec')}, "
+        f"{counted(report.releases, 'release')}, {counted(report.warnings, 'warning')}"
     )
 
 
 def _sources(report: Report) -> str:
-    pages, indexes = _count(report.pages, "page"), _count(report.indexes, "index", "indexes")
+    pages, indexes = counted(report.pages, "page"), counted(report.indexes, "index", "indexes")
     if not report.indexes:
         return pages
     return f"{pages} and {indexes}" if report.pages else indexes
