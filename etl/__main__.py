@@ -18,7 +18,12 @@ def main() -> None:
 
         command(prog_name="spack-cache-to-sqlite")
     except KeyboardInterrupt:
+        # One more while Python ends would be told with a traceback.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         sys.exit("Error: Interrupted.")
+    except SystemExit:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        raise
 
 
 def _end(_number: int, _frame: FrameType | None) -> None:

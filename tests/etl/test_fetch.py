@@ -1218,7 +1218,7 @@ def test_ctrl_c_again_and_again(place: Place) -> None:
             time.sleep(0.01)
         while started.poll() is None:
             started.send_signal(signal.SIGINT)
-            time.sleep(0.005)
+            time.sleep(0.02)
         assert started.stderr
         assert "Traceback" not in started.stderr.read()
     assert not place.folder.joinpath("fetched.json").exists()
