@@ -162,7 +162,10 @@ def _describe(folder: Path) -> dict[str, Any]:
         "$schema": "https://datapackage.org/profiles/2.0/datapackage.json",
         "name": Path(DATABASE).stem,
         "title": site["title"],
-        "sources": [{"title": site["source"], "path": site["source_url"]}],
+        # Of two names Datasette shows one link.
+        "sources": [
+            {"title": name, "path": f"https://{name}/"} for name in site["source"].split(" and ")
+        ],
         "resources": [
             *tables,
             {

@@ -135,7 +135,10 @@ def test_the_data_package_says_what_the_schema_says(dist: Path) -> None:
     package = json.loads((dist / "datapackage.json").read_text())
     assert package["$schema"] == "https://datapackage.org/profiles/2.0/datapackage.json"
     assert package["name"] == "spack-cache"
-    assert package["sources"] == [{"title": "cache.spack.io", "path": "https://cache.spack.io/"}]
+    assert package["sources"] == [
+        {"title": "binaries.spack.io", "path": "https://binaries.spack.io/"},
+        {"title": "cache.spack.io", "path": "https://cache.spack.io/"},
+    ]
     assert "licenses" not in package
     resources = {resource["name"]: resource for resource in package["resources"]}
     assert set(resources) == {
