@@ -301,22 +301,24 @@ def _check_specs(db: sqlite3.Connection, totals: "_Totals") -> Iterator[str]:
     """Compare, spec by spec, the tables that tell of specs; add up what the others need."""
     of_specs = (_SPECS, schema.SPEC_STACKS, schema.SPEC_RELEASES, schema.SPEC_VARIANTS)
     of_nodes = (schema.NODES, schema.DEPENDENCIES)
-    queries = {table: _select(table, f"WHERE {table.key[0]} = ?") for table in of_specs + of_nodes}
+    tables = of_specs + of_nodes
+    # By name: to hash a table takes longer than to ask it.
+    queries = {table.name: _select(table, f"WHERE {table.key[0]} = ?") for table in tables}
     for spec, group in groupby(db.execute(_LISTINGS), key=itemgetter(0)):
         listings = [_Listing(*row) for row in group]
         kept = _merge(db, listings)
         binaries = [one for one in listings if one.is_binary]
         row = (spec, kept.package, bool(binaries))
         db.execute("INSERT INTO spec VALUES (?, ?, ?)", row)
-        expected = dict(zip(of_nodes, _node_rows(db, kept, listings), strict=True))
+        expected = list(zip(of_nodes, _node_rows(db, kept, listings), strict=True))
         if binaries:
             stacks = _stacks(db, listings)
             rows = _spec_rows(kept, binaries, stacks, totals.positions)
             totals.add(kept, rows)
-            expected |= dict(zip(of_specs, rows, strict=True))
-        for table, found in expected.items():
-            yield from _compare(table, found, db.execute(queries[table], [spec]))
-    for table in queries:
+            expected += zip(of_specs, rows, strict=True)
+        for table, found in expected:
+            yield from _compare(table, found, db.execute(queries[table.name], [spec]))
+    for table in tables:
         known = "hash FROM spec" if table in of_nodes else "hash FROM spec WHERE is_binary"
         nowhere = f"WHERE {table.key[0]} NOT IN (SELECT {known})"
         if table is not schema.NODES:
