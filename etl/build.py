@@ -13,7 +13,8 @@ from operator import attrgetter
 from pathlib import Path
 
 from etl.errors import FailedError, WrongUseError
-from etl.load import check_packages, swap_in, write_database
+from etl.files import swap_in
+from etl.load import check_packages, write_database
 from etl.lock import locked
 from etl.problems import Problem, limited
 from etl.reading import read_all

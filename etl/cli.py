@@ -11,6 +11,7 @@ import click
 
 from etl.build import MAX_JOBS, Report, Request, build, check
 from etl.cli_fetch import fetch_command
+from etl.options import QUIET, RELEASES
 from etl.speaking import Failed, Speaker, clear_messages, counted, in_megabytes, no_output
 
 _MOST_DIFFERENCES = 100
@@ -41,14 +42,6 @@ main.add_command(fetch_command)
 _PATHS = click.argument(
     "paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path)
 )
-_RELEASES = click.option(
-    "-r",
-    "--release",
-    "releases",
-    multiple=True,
-    metavar="NAME",
-    help="Only this release; can be given several times.",
-)
 _PACKAGES = click.option(
     "-p",
     "--package",
@@ -65,18 +58,17 @@ _JOBS = click.option(
     metavar="N",
     help="Processes that read.",
 )
-_QUIET = click.option("--quiet", is_flag=True, help="Say nothing but what is wrong.")
 
 
 @main.command("build")
 @click.argument("database", metavar="DB", type=click.Path(path_type=Path))
 @_PATHS
-@_RELEASES
+@RELEASES
 @_PACKAGES
 @click.option("--skip-bad", is_flag=True, help="Leave bad sources out and list them in `problems`.")
 @_JOBS
 @click.option("--force", is_flag=True, help="Build even if nothing changed.")
-@_QUIET
+@QUIET
 def build_command(database: Path, skip_bad: bool, force: bool, quiet: bool, **request: Any) -> None:
     """Read pages and indexes and write the database.
 
@@ -107,10 +99,10 @@ def build_command(database: Path, skip_bad: bool, force: bool, quiet: bool, **re
 
 @main.command("check")
 @_PATHS
-@_RELEASES
+@RELEASES
 @_PACKAGES
 @_JOBS
-@_QUIET
+@QUIET
 def check_command(quiet: bool, **request: Any) -> None:
     """Read pages and indexes and report every problem; write nothing."""
     with clear_messages():
@@ -125,10 +117,10 @@ def check_command(quiet: bool, **request: Any) -> None:
 @main.command("verify")
 @click.argument("database", metavar="DB", type=click.Path(path_type=Path))
 @_PATHS
-@_RELEASES
+@RELEASES
 @_PACKAGES
 @_JOBS
-@_QUIET
+@QUIET
 def verify_command(database: Path, quiet: bool, **request: Any) -> None:
     """Prove that the database holds every fact of the sources and nothing else."""
     from etl.verify import verify

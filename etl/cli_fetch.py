@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from etl.options import QUIET, RELEASES
 from etl.speaking import Failed, Speaker, clear_messages, counted, in_megabytes
 
 _MOST_JOBS = 64
@@ -14,14 +15,7 @@ _MOST_JOBS = 64
 @click.command("fetch")
 @click.argument("folder", metavar="FOLDER", type=click.Path(path_type=Path))
 @click.argument("urls", nargs=-1, metavar="[URL]...")
-@click.option(
-    "-r",
-    "--release",
-    "releases",
-    multiple=True,
-    metavar="NAME",
-    help="Only this release; can be given several times.",
-)
+@RELEASES
 @click.option(
     "-s",
     "--stack",
@@ -41,7 +35,7 @@ _MOST_JOBS = 64
     metavar="N",
     help="How much to fetch at a time.",
 )
-@click.option("--quiet", is_flag=True, help="Say nothing but what is wrong.")
+@QUIET
 def fetch_command(folder: Path, quiet: bool, **request: Any) -> None:
     """Copy the indexes of build caches into FOLDER, for build to read.
 

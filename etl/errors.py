@@ -15,6 +15,11 @@ class ChangedError(FailedError):
     """A source changed between two readings."""
 
 
+def changed(file: str) -> ChangedError:
+    """How a command ends when a source changed between two readings."""
+    return ChangedError(f"{file} changed while it was read; run the command again")
+
+
 class WorkerDiedError(FailedError):
     """A process was ended from outside, for example because the machine's memory ran out."""
 

@@ -9,9 +9,7 @@ from etl.build import Progress
 from etl.errors import FailedError, WrongUseError
 from etl.fetching.addresses import (
     MAX_LIST,
-    PUBLIC,
     PUBLIC_LIST,
-    ROOT,
     Listing,
     Refused,
     Wanted,
@@ -24,8 +22,11 @@ from etl.fetching.keeping import Store, opened
 from etl.fetching.several import each, run
 from etl.fetching.sizes import Asking
 from etl.fetching.web import FetchError, Patience, Web
+from etl.mirrors import PUBLIC_CACHE
 from etl.order import releases_newest_first
 from etl.sources.caches.fetched import FetchedIndex
+from etl.sources.caches.listing import ROOT
+from etl.speaking import counted
 
 JOBS = 8
 """How much is fetched at a time, unless told otherwise."""
@@ -53,7 +54,7 @@ class Request:
     stacks: Collection[str] = ()
     sizes: bool = False
     jobs: int = JOBS
-    public: str = PUBLIC
+    public: str = PUBLIC_CACHE
     patience: Patience = field(default_factory=Patience)
 
     def asks_for(self, release: str, stack: str) -> bool:
@@ -210,8 +211,8 @@ class _Fetching:
         """Fetch indexes, several at a time."""
         if not wanted:
             return
-        noun = "index" if len(wanted) == 1 else "indexes"
-        bar = _Bar(self._speech.progress, f"Fetching {len(wanted):,} {noun}", len(wanted))
+        step = f"Fetching {counted(len(wanted), 'index', 'indexes')}"
+        bar = _Bar(self._speech.progress, step, len(wanted))
         fetcher = Fetcher(self._web, self._store, self._request.patience)
 
         async def one(wanted: Wanted) -> None:
@@ -244,7 +245,7 @@ class _Fetching:
         asking = Asking(self._web, self._store, index, self._request.jobs)
         try:
             total = await asking.count()
-            self._speech.say(f"{_counted(total, 'manifest')} to fetch for {asking.name}")
+            self._speech.say(f"{counted(total, 'manifest')} to fetch for {asking.name}")
             step = f"Fetching sizes of {asking.name}"
             result = await asking.ask(lambda done: self._speech.progress(step, done, total))
         except FetchError as error:
@@ -252,18 +253,14 @@ class _Fetching:
             self._speech.fault(f"{asking.name}: {error}; no sizes were fetched")
             return
         if result.missing:
-            manifests = _counted(result.missing, "manifest")
+            manifests = counted(result.missing, "manifest")
             self._speech.say(f"{asking.name}: {manifests} of {total:,} not at the mirror")
         if result.failed:
             self.report.failed += 1
             self._speech.fault(
-                f"{asking.name}: {result.failed:,} of {_counted(total, 'manifest')} failed, "
+                f"{asking.name}: {result.failed:,} of {counted(total, 'manifest')} failed, "
                 f"the first: {result.fault}; fetch again to go on"
             )
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _check_names(what: str, asked: Collection[str], there: Collection[str]) -> None:

@@ -1,10 +1,9 @@
-"""Write the database from the staging databases, and swap it in when it is complete.
+"""Write the database from the staging databases.
 
 Every table is filled in the order of its key, so the file needs no VACUUM, and the same pages
 give the same bytes however they were shared out among processes.
 """
 
-import os
 import sqlite3
 from contextlib import closing
 from functools import lru_cache
@@ -213,18 +212,3 @@ def _check_size(connection: sqlite3.Connection, table: Table, rows: str, most: i
             f"{table.name} {row[0]}: a row of {row[1]:,} bytes, and at most {most:,} can be shown;"
             " leave releases out: name the others with --release"
         )
-
-
-def swap_in(new: Path, database: Path) -> None:
-    """Put the complete file in the database's place, in one step."""
-    _sync(new)
-    new.replace(database)
-    _sync(database.parent)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

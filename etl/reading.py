@@ -22,7 +22,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
-from etl.errors import ChangedError, Refusal, RefusedError
+from etl.errors import Refusal, RefusedError, changed
 from etl.gathering import Gatherer, gathering
 from etl.indexed import stage_indexes
 from etl.merge import PackageRows, SpecRows, merge, package_rows, spec_rows
@@ -248,7 +248,7 @@ class _GroupReader:
     def _read(self, file: ListedFile) -> Content:
         content = file.read(self._folder)
         if file.sha256 not in (None, content.sha256):
-            raise ChangedError(f"{file.file} changed while it was read; run the command again")
+            raise changed(file.file)
         return content
 
     def _refuse(

@@ -19,7 +19,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from etl.errors import ChangedError, Refusal, RefusedError
+from etl.errors import Refusal, RefusedError, changed
 from etl.problems import MOST_NAMES
 from etl.sources.caches import Faults, fast, general, grammar, read_record, record_at
 from etl.sources.caches.general import Unknown
@@ -28,7 +28,7 @@ from etl.sources.caches.listing import ListedIndex, is_as_hashed
 from etl.sources.caches.manifests import DATABASE_VERSIONS
 from etl.sources.caches.sizes import Size, SizesTask, read_sizes, size_tasks
 from etl.sources.caches.spans import Header, Span
-from etl.sources.content import FileBytes, open_source, too_large
+from etl.sources.content import GZIP, FileBytes, open_source, too_large
 from etl.sources.find import as_text
 from etl.sources.listing import INDEX_COLUMNS
 from etl.spelling import as_json
@@ -41,7 +41,6 @@ _CHUNK = 1024 * 1024
 _PACKED_CHUNK = 16 * 1024
 _MAX_MEMBERS = 100_000
 _ROWS_AT_ONCE = 1000
-_GZIP = b"\x1f\x8b"
 _DIGEST_BYTES = 16
 
 _MOST_KEPT = 50_000
@@ -115,19 +114,18 @@ def sort_records(folder: Path, workers: Workers) -> Generator[int, None, list[So
     Returns:
         All indexes, in the order in which they count.
     """
-    found = {}
-    for number, listed in listed_indexes(folder):
-        index = found[number] = SortedIndex(number, listed)
-        if listed.unread_kind:
-            index.refusals.append(Refusal(0, listed.unread_kind, listed.unread_message or ""))
+    found = {number: SortedIndex(number, listed) for number, listed in listed_indexes(folder)}
+    if not found:
+        return []
+    for index in found.values():
+        if index.listed.refusal:
+            index.refusals.append(index.listed.refusal)
     readable = [_Task(folder, n, index.listed) for n, index in found.items() if not index.refusals]
     headers: dict[int, Header | None] = {}
     for number, header, refusal in workers.run(_prepare, readable):
         headers[number] = header
         if refusal:
             found[number].refusals.append(refusal)
-    if not found:
-        return []
     compilers = yield from _read_all(folder, found, headers, workers)
     _merge(folder, found, _sizes(found, workers))
     indexes = list(found.values())
@@ -146,8 +144,7 @@ def listed_indexes(folder: Path) -> Iterator[tuple[int, ListedIndex]]:
 def _prepare(task: _Task) -> tuple[int, Header | None, Refusal | None]:
     """Unpack an index if need be, and find where its records are."""
     try:
-        unpack(task.folder, task.number, task.listed)
-        with opened(data_file(task.folder, task.number, task.listed)) as data:
+        with unpacked(task.folder, task.number, task.listed) as data:
             return task.number, fast.read_header(data), None
     except RefusedError as error:
         return task.number, None, error.refusals[0]
@@ -160,11 +157,11 @@ def _prepare(task: _Task) -> tuple[int, Header | None, Refusal | None]:
 
 def data_file(folder: Path, number: int, listed: ListedIndex) -> bytes:
     """Path of an index as it is read: the file itself, or what it was unpacked to."""
-    unpacked = _unpacked(folder, number)
+    unpacked = _unpacked_file(folder, number)
     return os.fsencode(unpacked) if unpacked.exists() else listed.real
 
 
-def _unpacked(folder: Path, number: int) -> Path:
+def _unpacked_file(folder: Path, number: int) -> Path:
     return folder / f"index-{number}.json"
 
 
@@ -177,16 +174,16 @@ def unpack(folder: Path, number: int, listed: ListedIndex) -> None:
     """
     with open_source(listed.real) as packed:
         start = packed.read(_PACKED_CHUNK)
-        is_gzip = start.startswith(_GZIP)
+        is_gzip = start.startswith(GZIP)
         if listed.compression == "gzip" and not is_gzip:
             raise RefusedError(Refusal(0, "checksum", "it is not compressed with gzip as is said"))
         if not is_gzip:
             return
         try:
-            _unpack(start, packed.read, _unpacked(folder, number))
+            _unpack(start, packed.read, _unpacked_file(folder, number))
         except RefusedError:
             # There may be many such indexes, and no room for all of them.
-            _unpacked(folder, number).unlink()
+            _unpacked_file(folder, number).unlink()
             raise
 
 
@@ -228,7 +225,20 @@ def _inflated(start: bytes, read: Callable[[int], bytes]) -> Iterator[bytes]:
 
 
 @contextmanager
-def opened(file: bytes) -> Iterator[FileBytes]:
+def unpacked(folder: Path, number: int, listed: ListedIndex) -> Iterator[FileBytes]:
+    """The bytes of an index, which is unpacked into the staging folder if it is compressed.
+
+    Raises:
+        RefusedError: it is empty, damaged, or too large.
+        OSError: it cannot be read, or there is no room.
+    """
+    unpack(folder, number, listed)
+    with _opened(data_file(folder, number, listed)) as data:
+        yield data
+
+
+@contextmanager
+def _opened(file: bytes) -> Iterator[FileBytes]:
     """The bytes of an index.
 
     Raises:
@@ -298,7 +308,7 @@ def _tasks(index: _Task, header: Header | None) -> Iterator[_Task]:
 
 
 def _read_part(task: _Task) -> _Part:
-    with opened(data_file(task.folder, task.number, task.listed)) as data:
+    with _opened(data_file(task.folder, task.number, task.listed)) as data:
         return _Reader(task, data).read()
 
 
@@ -569,11 +579,7 @@ def check_unchanged(indexes: Iterable[SortedIndex]) -> None:
     """
     for index in indexes:
         if index.listed.stamp and not is_as_hashed(index.listed):
-            raise _changed(index.listed.file)
-
-
-def _changed(file: str) -> ChangedError:
-    return ChangedError(f"{file} changed while it was read; run the command again")
+            raise changed(index.listed.file)
 
 
 def count_records(folder: Path) -> list[tuple[str, int]]:
@@ -617,7 +623,7 @@ def opened_again(file: bytes) -> Iterator[int]:
         try:
             source = files.enter_context(open_source(file))
         except (OSError, RefusedError):
-            raise _changed(as_text(os.fsdecode(file))) from None
+            raise changed(as_text(os.fsdecode(file))) from None
         yield source.fileno()
 
 
@@ -639,5 +645,5 @@ def read_again(handle: int, span: Span, version: str, file: bytes) -> Record:
     except RefusedError:
         record = None
     if record is None or record.hash != span.hash:
-        raise _changed(as_text(os.fsdecode(file)))
+        raise changed(as_text(os.fsdecode(file)))
     return record

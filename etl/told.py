@@ -18,7 +18,7 @@ from etl.build import Progress, Request, find_sources, temporary_folder
 from etl.errors import Refusal, RefusedError
 from etl.order import releases_newest_first
 from etl.records import Spec
-from etl.sorting import data_file, listed_indexes, opened, repeated, unpack
+from etl.sorting import listed_indexes, repeated, unpacked
 from etl.sources.caches import Faults, record_at
 from etl.sources.caches import general as caches
 from etl.sources.caches.general import MORE_KEYS, Unknown
@@ -242,11 +242,10 @@ class _IndexReader:
     def read(self, folder: Path, number: int) -> list[Refusal]:
         """Read all records; why the index is refused, if it is."""
         listed = self._listed
-        if listed.unread_kind:
-            return [Refusal(0, listed.unread_kind, listed.unread_message or "")]
+        if listed.refusal:
+            return [listed.refusal]
         try:
-            unpack(folder, number, listed)
-            with opened(data_file(folder, number, listed)) as data:
+            with unpacked(folder, number, listed) as data:
                 version = caches.read_version(data)
                 self._db.execute("UPDATE page SET version = ? WHERE id = ?", [version, self._page])
                 found = caches.spans(data, self._unknown)

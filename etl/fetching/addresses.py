@@ -11,18 +11,14 @@ from urllib.parse import unquote, urlsplit
 
 from etl.errors import WrongUseError
 from etl.fetching.web import FetchError
+from etl.mirrors import PUBLIC_CACHE
 from etl.order import parse_release
 from etl.sources.bounds import MAX_NAME, fault_of_name, is_longer
 from etl.sources.caches.fetched import LIST_NAME
-
-PUBLIC = "https://binaries.spack.io"
-"""Address of Spack's public bucket."""
+from etl.sources.caches.listing import ROOT
 
 PUBLIC_LIST = "cache_spack_io_index.json"
 """The list of its caches, below it."""
-
-ROOT = "root"
-"""The stack that stands for a release's whole mirror."""
 
 MAX_LIST = 32 * 1024 * 1024
 """Most bytes of a list; the real one has some kilobytes."""
@@ -92,7 +88,7 @@ def name_of(release: str, stack: str) -> str:
     return release if stack == ROOT else f"{release}/{stack}"
 
 
-def read_argument(text: str, public: str = PUBLIC) -> Wanted | Listing:
+def read_argument(text: str, public: str = PUBLIC_CACHE) -> Wanted | Listing:
     """What somebody asks for on the command line.
 
     Args:
@@ -197,7 +193,7 @@ def _fault_of(name: str) -> str | None:
     return None
 
 
-def read_list(data: bytes, url: str, public: str = PUBLIC) -> Iterator[Wanted | Refused]:
+def read_list(data: bytes, url: str, public: str = PUBLIC_CACHE) -> Iterator[Wanted | Refused]:
     """The indexes that a list names, in its order, and what cannot be fetched of it.
 
     Args:

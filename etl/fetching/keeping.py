@@ -7,16 +7,17 @@ Names that begin with a dot are of what is not complete; nobody reads these but 
 
 import asyncio
 import hashlib
-import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from etl.errors import RefusedError
-from etl.fetching.addresses import ROOT
+from etl.files import swap_in
 from etl.lock import locked
 from etl.sources.caches.fetched import FetchedIndex, read_fetched, write_fetched
+from etl.sources.caches.listing import ROOT
+from etl.sources.content import GZIP
 
 SIZES = "sizes.txt"
 """Name of the file with the sizes of an index."""
@@ -24,7 +25,6 @@ SIZES = "sizes.txt"
 JOURNAL = ".sizes.journal"
 """Name of the file with those asked for so far, beside it."""
 
-_GZIP_MAGIC = b"\x1f\x8b"
 _INDEX = re.compile(r"index-[0-9a-f]{12}\.json(\.gz)?|\.index-.*\.(part|decoded)", re.ASCII)
 
 
@@ -78,11 +78,7 @@ class Store:
         Raises:
             OSError: something cannot be written.
         """
-        target = self.folder / one.file
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
-        part.replace(target)
-        _sync(target.parent)
+        swap_in(part, self.folder / one.file)
         self.note(one)
 
     def note(self, one: FetchedIndex) -> None:
@@ -163,7 +159,7 @@ def index_name(checksum: str, suffix: str) -> str:
 def is_gzip(file: Path) -> bool:
     """Whether a file is compressed, by its first bytes."""
     with file.open("rb") as opened_file:
-        return opened_file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
+        return opened_file.read(len(GZIP)) == GZIP
 
 
 async def sha256(file: Path) -> str:
@@ -174,11 +170,3 @@ async def sha256(file: Path) -> str:
             return hashlib.file_digest(opened_file, "sha256").hexdigest()
 
     return await asyncio.to_thread(digest)
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 from etl.errors import RefusedError
 from etl.fetching.web import FetchError
-from etl.sorting import data_file, opened, unpack
+from etl.sorting import unpacked
 from etl.sources.caches import general, read_record
 from etl.sources.caches.listing import ListedIndex
 from etl.sources.caches.spans import Span
@@ -54,10 +54,8 @@ def records(file: Path, compression: str) -> Iterator[Span]:
 def _opened(file: Path, compression: str) -> Iterator[FileBytes]:
     listed = ListedIndex("", str(file), real=os.fsencode(file.resolve()), compression=compression)
     try:
-        with TemporaryDirectory() as folder:
-            unpack(Path(folder), 0, listed)
-            with opened(data_file(Path(folder), 0, listed)) as data:
-                yield data
+        with TemporaryDirectory() as folder, unpacked(Path(folder), 0, listed) as data:
+            yield data
     except RefusedError as error:
         why = error.refusals[0].message
         raise FetchError(f"it is no index of a build cache, or a damaged one: {why}") from None

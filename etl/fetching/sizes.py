@@ -6,7 +6,6 @@ another one's answers are not taken for its own.
 """
 
 import asyncio
-import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +18,7 @@ from etl.fetching.keeping import JOURNAL, SIZES, Store
 from etl.fetching.records import binaries
 from etl.fetching.several import each
 from etl.fetching.web import FetchError, NotThereError, Web
-from etl.sources.bounds import HASH
+from etl.files import write_whole
 from etl.sources.caches.fetched import FetchedIndex
 from etl.sources.caches.manifests import MAX_BYTES, SPECS_FOLDER, Blob, read_manifest, tarball_blob
 
@@ -122,8 +121,7 @@ class Asking:
         return f"{self._index.mirror!a}\n"
 
     def _binaries(self) -> Iterator[tuple[str, str, str]]:
-        listed = binaries(self._store.folder / self._index.file, self._index.compression)
-        return (one for one in listed if HASH.fullmatch(one[2]))
+        return binaries(self._store.folder / self._index.file, self._index.compression)
 
     async def _ask_all(self, journal: TextIO, told: Callable[[int], None]) -> None:
         unknown = (one for one in self._binaries() if one[2] not in self._lines)
@@ -163,15 +161,7 @@ class Asking:
     def _write(self) -> None:
         text = "".join(self._lines[one] for one in sorted(self._lines))
         if not self._file.exists() or self._file.read_text(encoding="ascii") != text:
-            new = self._file.with_name(f".{SIZES}.new")
-            try:
-                with new.open("w", encoding="ascii") as file:
-                    file.write(text)
-                    file.flush()
-                    os.fsync(file.fileno())
-                new.replace(self._file)
-            finally:
-                new.unlink(missing_ok=True)
+            write_whole(self._file, text)
         named = self._store.named(self._index.release, self._index.stack, SIZES)
         self._store.note(self._index._replace(sizes=named))
         self._journal.unlink(missing_ok=True)

@@ -7,7 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, NamedTuple
 
-from etl.errors import ChangedError, Refusal, RefusedError
+from etl.errors import Refusal, RefusedError, changed
+
+GZIP = b"\x1f\x8b"
+"""How what is compressed with gzip begins."""
 
 _AHEAD = 256 * 1024
 
@@ -100,7 +103,7 @@ class FileBytes:
             self._block = os.pread(self._handle, max(end - start, _AHEAD), start)
             self._start = start
             if len(self._block) < end - start:
-                raise ChangedError(f"{self._name} changed while it was read; run the command again")
+                raise changed(self._name)
         return self._block[start - self._start : end - self._start]
 
 

@@ -23,6 +23,7 @@ from typing import NamedTuple
 from etl.errors import WrongUseError
 from etl.sources.caches.fetched import LIST_NAME
 from etl.sources.caches.manifests import INDEX_PATH
+from etl.sources.content import GZIP
 
 PAGE_NAME = "specs.md"
 INDEX_NAME = "index.json"
@@ -32,8 +33,10 @@ OLD_INDEX = f"build_cache/{INDEX_NAME}"
 INDEX_MANIFESTS = INDEX_PATH.rsplit("/", 1)[0]
 """Folder with the manifests of the indexes of a mirror of layout 3, below the mirror."""
 
+_CACHES = ((INDEX_MANIFESTS, 3), (OLD_INDEX, 2), (INDEX_NAME, None))
+"""What makes a folder a build cache, and of which layout; the first counts."""
+
 _SNIFFED = 64
-_GZIP = b"\x1f\x8b"
 
 _ENOUGH_FOLDERS = 16
 """So many folders keep several processes busy; most collections have more releases."""
@@ -152,7 +155,7 @@ def _is_index(real: str) -> bool:
     except OSError:
         # It is told when it is read as a page.
         return False
-    return start.startswith(_GZIP) or start.lstrip().startswith(b"{")
+    return start.startswith(GZIP) or start.lstrip().startswith(b"{")
 
 
 def share_out(folder: Folder) -> Contents:
@@ -216,7 +219,7 @@ def _cache_in(folder: Folder, names: Collection[str]) -> FoundCache | None:
     if LIST_NAME in names:
         return FoundCache(folder, LIST_NAME)
     # Most folders hold none of these names, and are not looked into.
-    for index, layout in ((INDEX_MANIFESTS, 3), (OLD_INDEX, 2), (INDEX_NAME, None)):
+    for index, layout in _CACHES:
         if index.partition("/")[0] in names and os.path.exists(f"{folder.file}/{index}"):  # noqa: PTH110
             return FoundCache(folder, index, layout)
     return None
@@ -224,10 +227,7 @@ def _cache_in(folder: Folder, names: Collection[str]) -> FoundCache | None:
 
 def holds_cache(folder: str) -> bool:
     """Whether a folder is a build cache."""
-    return any(
-        os.path.exists(f"{folder}/{index}")  # noqa: PTH110
-        for index in (INDEX_MANIFESTS, OLD_INDEX, INDEX_NAME)
-    )
+    return any(os.path.exists(f"{folder}/{index}") for index, _ in _CACHES)  # noqa: PTH110
 
 
 def _behind_link(folder: Folder, link: str, own_path: str, is_folder: bool) -> Iterator[Found]:

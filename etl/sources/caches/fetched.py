@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from etl.errors import Refusal, RefusedError
+from etl.files import write_whole
 from etl.sources.bounds import MAX_SIZE, has_control
 from etl.sources.content import open_source
 
@@ -113,12 +114,4 @@ def write_fetched(folder: Path, indexes: "list[FetchedIndex]") -> None:
         OSError: it cannot be written.
     """
     listed = {"version": _VERSION, "indexes": [one._asdict() for one in sorted(indexes)]}
-    new = folder / f".{LIST_NAME}.new"
-    try:
-        with new.open("w", encoding="utf-8") as file:
-            file.write(json.dumps(listed, indent=1, ensure_ascii=False) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(folder / LIST_NAME)
-    finally:
-        new.unlink(missing_ok=True)
+    write_whole(folder / LIST_NAME, json.dumps(listed, indent=1, ensure_ascii=False) + "\n")

@@ -65,6 +65,13 @@ class ListedIndex(NamedTuple):
     unread_kind: str | None = None
     unread_message: str | None = None
 
+    @property
+    def refusal(self) -> Refusal | None:
+        """Why it cannot be read, or None."""
+        if self.unread_kind is None:
+            return None
+        return Refusal(0, self.unread_kind, self.unread_message or "")
+
     def refused(self, refusal: Refusal) -> "ListedIndex":
         """The same index, which cannot be read."""
         return self._replace(unread_kind=refusal.kind, unread_message=refusal.message)
