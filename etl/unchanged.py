@@ -6,7 +6,7 @@ Pages are opened for it, and once more if they are then read.
 import hashlib
 import sqlite3
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from functools import lru_cache
 from importlib.metadata import version
@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from etl.schema import APPLICATION_ID
 from etl.sorting import listed_indexes, read_numbered_sizes
+from etl.sources.caches.listing import ListedIndex
 from etl.sources.caches.sizes import size_tasks
 from etl.sources.choice import Choice
 from etl.sources.content import Content
@@ -90,7 +91,8 @@ def is_unchanged(
         workers: who opens the files.
         skip_bad: whether bad sources may be left out.
     """
-    ids = (APPLICATION_ID, fingerprint(choice, of_indexes=has_indexes(folder)))
+    indexes = dict(listed_indexes(folder))
+    ids = (APPLICATION_ID, fingerprint(choice, of_indexes=bool(indexes)))
     if not database.exists() or read_ids(database) != ids:
         return False
     # One whose list of sources is damaged is replaced; whether the rest is right, verify tells.
@@ -104,7 +106,9 @@ def is_unchanged(
         if old.execute(f"SELECT 1 FROM sources WHERE {bad} LIMIT 1").fetchone():
             return False
         old.execute("CREATE TEMP TABLE found (path, bytes, sha256)")
-        old.executemany("INSERT INTO found VALUES (?, ?, ?)", _index_rows(folder))
+        # They were hashed when they were listed.
+        hashed = [(one.path, one.bytes, one.sha256) for one in indexes.values()]
+        old.executemany("INSERT INTO found VALUES (?, ?, ?)", hashed)
         if old.execute(_OTHERS, [0]).fetchone():
             return False
         for rows in workers.run(_hash_files, _tasks(folder, choice)):
@@ -112,7 +116,8 @@ def is_unchanged(
             old.executemany("INSERT INTO found VALUES (?, ?, ?)", rows)
             if old.execute(_OTHERS, [last]).fetchone():
                 return False
-        if not _has_same_sizes(old, folder, workers):
+        # Of pages alone every spec would be looked at for nothing.
+        if indexes and not _has_same_sizes(old, indexes, workers):
             return False
         (same_number,) = old.execute(
             "SELECT (SELECT count(*) FROM found) = (SELECT count(*) FROM sources)"
@@ -137,15 +142,10 @@ AND (found.bytes, found.sha256) IS NOT (sources.bytes, sources.sha256) LIMIT 1
 """
 
 
-def _index_rows(folder: Path) -> list[_Row]:
-    """The indexes, which were hashed when they were listed; only those that are wanted are."""
-    with closing(sqlite3.connect(folder / "files.db")) as files:
-        return files.execute("SELECT path, bytes, sha256 FROM indexes").fetchall()
-
-
-def _has_same_sizes(old: sqlite3.Connection, folder: Path, workers: Workers) -> bool:
+def _has_same_sizes(
+    old: sqlite3.Connection, indexes: Mapping[int, ListedIndex], workers: Workers
+) -> bool:
     """Whether the sizes of binaries are those of the manifests and tarballs that are there."""
-    indexes = dict(listed_indexes(folder))
     old.execute("CREATE TEMP TABLE told (release, spec, size, tarball)")
     tasks = (task for number, index in indexes.items() for task in size_tasks(number, index))
     for number, sizes in workers.run(read_numbered_sizes, tasks):

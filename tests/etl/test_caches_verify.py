@@ -100,6 +100,10 @@ def named(table: str, row: dict[str, Any]) -> str:
     return f"{table} {', '.join(map(str, key_of(table, row)))}"
 
 
+def assert_told(found: list[str], start: str) -> None:
+    assert [line for line in found if line.startswith(start)] != [], (start, found)
+
+
 def other(kind: str, value: Any) -> Any:
     return (value or 0) + 1000 if kind == "INTEGER" else f"{value or ''}x"
 
@@ -136,7 +140,7 @@ def test_every_changed_value_is_found(
     found = differences(copy, site.folder)
     for column in columns:
         start = f"{named(table, row)}, {column}: "
-        assert [line for line in found if line.startswith(start)] != [], (column, found)
+        assert_told(found, start)
 
 
 def test_a_changed_rank_is_found(site: Site, database: Path, tmp_path: Path) -> None:
@@ -144,7 +148,7 @@ def test_a_changed_rank_is_found(site: Site, database: Path, tmp_path: Path) -> 
     copy = tampered(database, tmp_path / "b.db", (sql, [dag_hash("zlib")]))
     start = f"specs {dag_hash('zlib')}, version_rank: "
     found = differences(copy, site.folder)
-    assert [line for line in found if line.startswith(start)] != [], found
+    assert_told(found, start)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +165,7 @@ def test_a_value_that_is_unknown_again_is_found(
     sql = f"UPDATE {table} SET {column} = NULL WHERE {where(table)}"
     found = differences(tampered(database, tmp_path / "b.db", (sql, key)), site.folder)
     start = f"{table} {', '.join(map(str, key))}, {column}: "
-    assert [line for line in found if line.startswith(start)] != [], found
+    assert_told(found, start)
 
 
 def _can_be_null(database: Path, table: str, column: str) -> bool:
@@ -181,7 +185,7 @@ def test_every_deleted_row_is_found(
     copy = tampered(database, tmp_path / "b.db", (sql, key_of(table, row)))
     start = f"{named(table, row)}: missing in the database"
     found = differences(copy, site.folder)
-    assert [line for line in found if line.startswith(start)] != [], found
+    assert_told(found, start)
 
 
 @pytest.mark.parametrize("table", KEYS)
@@ -193,7 +197,7 @@ def test_every_added_row_is_found(site: Site, database: Path, tmp_path: Path, ta
     copy = tampered(database, tmp_path / "b.db", (sql, [*row.values()]))
     start = f"{named(table, row)}: in the database, but no"
     found = differences(copy, site.folder)
-    assert [line for line in found if line.startswith(start)] != [], found
+    assert_told(found, start)
 
 
 @pytest.mark.parametrize("kind", ["conflict", "missing-record", "stack"])

@@ -33,7 +33,7 @@ _INSTALLATION_KEYS = frozenset(
     {"ref_count", "path", "installed", "explicit", "installation_time", "origin", "deprecated_for"}
 )
 _NOT_LOADED = ("concrete", "package_hash", "patches", "full_hash", "build_hash", "process_hash")
-_SPEC_KEYS = frozenset({*grammar.RawSpec.__struct_fields__, "concrete"})
+_SPEC_KEYS = frozenset({*grammar.RawSpec.__struct_fields__, "parameters", *_NOT_LOADED})
 _NOT_CONCRETE = ("propagate", "abstract")
 NODES_BY_NAME = "5"
 """The version of database whose nodes and dependencies stand under their names."""
@@ -161,7 +161,7 @@ def _tidy(spec: dict[str, Any], unknown: Unknown) -> None:
 
 def _parameters(spec: dict[str, Any]) -> dict[str, grammar.Value]:
     """The parameters, which are taken out."""
-    parameters = spec.get("parameters", {})
+    parameters = spec.pop("parameters", {})
     if not isinstance(parameters, dict):
         raise refuse("type", f"`parameters` is {_kind(parameters)}, expected an object")
     for key, value in parameters.items():
@@ -169,7 +169,6 @@ def _parameters(spec: dict[str, Any]) -> dict[str, grammar.Value]:
         if not isinstance(value, bool) and not all(isinstance(text, str) for text in texts):
             message = "expected true, false, a text or a list of texts"
             raise refuse("type", f"the parameter {shortened(key)!r} is {_kind(value)}, {message}")
-    spec["parameters"] = msgspec.Raw(b"")
     return parameters
 
 

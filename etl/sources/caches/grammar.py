@@ -132,31 +132,24 @@ class RawBuildSpec(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 
 
 class RawSpec(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """A node of a spec file."""
+    """A node of a spec file, of which the parameters were taken out."""
 
     name: str
     version: str
     arch: RawArch
-    parameters: msgspec.Raw
     hash: str
     namespace: str | UnsetType | None = UNSET
-    package_hash: str | UnsetType = UNSET
     dependencies: list[RawDependency] | UnsetType = UNSET
     annotations: RawAnnotations | UnsetType = UNSET
-    patches: list[str] | UnsetType = UNSET
     compiler: RawCompiler | UnsetType = UNSET
     external: RawExternal | UnsetType | None = UNSET
     build_spec: RawBuildSpec | UnsetType = UNSET
-    full_hash: str | UnsetType = UNSET
-    build_hash: str | UnsetType = UNSET
-    process_hash: str | UnsetType = UNSET
 
 
 class RawRecord(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """A record of `installs`; of a database on disk it has a few keys more."""
+    """A record of `installs`, of which the keys that are not loaded were taken out."""
 
     spec: RawSpec
-    ref_count: int | UnsetType = UNSET
     in_buildcache: bool | UnsetType = UNSET
 
 
@@ -203,7 +196,7 @@ def record_of(raw: RawRecord, parameters: Mapping[str, Value]) -> Record:
 
     Args:
         raw: the record.
-        parameters: `raw.spec.parameters`, decoded.
+        parameters: of its spec.
 
     Raises:
         RefusedError: a value is not what it must be.
