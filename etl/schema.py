@@ -293,7 +293,12 @@ DEPENDENCIES = Table(
         Column("virtuals", "JSON array: what it provides, such as mpi or c."),
     ),
     key=("spec", "dependency"),
-    indexes=(Index(("dependency",), "what depends on a spec"),),
+    indexes=(
+        # The server reads all of it when it starts, and needs no row of the table.
+        Index(
+            ("dependency", "virtuals", "link", "run", "build"), "what depends on a spec, and how"
+        ),
+    ),
     rowid=False,
 )
 

@@ -83,6 +83,7 @@ def test_hooks_are_called_in_the_order_that_is_meant() -> None:
         "web.immutable.downloads",
         "web.immutable.answers",
         "web.immutable.prefix",
+        "web.spack.graph",
         "web.immutable.shown_sql",
         "web.immutable.paging",
         "web.immutable.arrays",

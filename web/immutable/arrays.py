@@ -35,6 +35,7 @@ from datasette.utils import await_me_maybe
 from datasette.utils.asgi import Request
 
 from web.immutable import table_page
+from web.immutable.plugin_filters import PluginFilters
 from web.immutable.requests import is_column_filter
 from web.immutable.sql import quoted
 
@@ -244,6 +245,9 @@ def _description(key: str, value: str, applied: Iterable[FilterArguments]) -> st
         return unquoted + value if value and unquoted != description else description
     if key == "_where":
         return value
+    for filters in applied:
+        if isinstance(filters, PluginFilters) and (key, value) in filters.texts:
+            return filters.texts[key, value]
     subject, value = _subject(key, value)
     descriptions = itertools.chain.from_iterable(each.human_descriptions for each in applied)
     return f"{subject} {value}" if f'{subject} "{value}"' in descriptions else ""
@@ -265,14 +269,15 @@ async def _apply(plugin: object, prefix: str, applied: list[FilterArguments]) ->
     if not filters:
         return filters
     names = {name: prefix + name for name in filters.params if re.fullmatch(r"p\d+", name)}
-    renamed = FilterArguments(
-        [_renamed(clause, names) for clause in filters.where_clauses],
-        {names.get(name, name): value for name, value in filters.params.items()},
-        filters.human_descriptions,
-        filters.extra_context,
-    )
-    applied.append(renamed)
-    return renamed
+    if names:
+        filters = FilterArguments(
+            [_renamed(clause, names) for clause in filters.where_clauses],
+            {names.get(name, name): value for name, value in filters.params.items()},
+            filters.human_descriptions,
+            filters.extra_context,
+        )
+    applied.append(filters)
+    return filters
 
 
 def _renamed(clause: str, names: dict[str, str]) -> str:

@@ -47,6 +47,7 @@ from pyroaring import BitMap
 
 from web.immutable import table_page
 from web.immutable.loop_turns import pause
+from web.immutable.plugin_filters import PluginFilters
 from web.immutable.sql import literal, quoted
 from web.immutable.table_bitmaps import Condition, RowsOf, TableBitmaps
 
@@ -176,17 +177,20 @@ class PageFilters(NamedTuple):
         conditions: Those by column.
         clauses: All of them in SQL; those by column come first, in the same order.
         params: The parameters of the SQL.
+        known: Those of plugins that know which rows they find.
     """
 
     table: str
     conditions: Sequence[Condition]
     clauses: Sequence[str]
     params: Mapping[str, Any]
+    known: Sequence[PluginFilters]
 
     @property
-    def are_all_by_column(self) -> bool:
-        """Whether no plugin, or SQL of a visitor, has one."""
-        return len(self.clauses) == len(self.conditions)
+    def need_no_sql(self) -> bool:
+        """Whether all are by column or known, none of another plugin or a visitor's SQL."""
+        known = sum(len(each.where_clauses) for each in self.known)
+        return len(self.clauses) == len(self.conditions) + known
 
 
 @hookimpl(wrapper=True, tryfirst=True)  # type: ignore[untyped-decorator]
@@ -225,7 +229,8 @@ def _page_filters(
     for plugin in by_plugins:
         clauses += plugin.where_clauses
         params |= plugin.params
-    return PageFilters(table, conditions, clauses, params)
+    known = [plugin for plugin in by_plugins if isinstance(plugin, PluginFilters)]
+    return PageFilters(table, conditions, clauses, params, known)
 
 
 async def _use(
@@ -243,7 +248,9 @@ async def _use(
         is_listed = len(rows) <= min(LISTED_ROWS, LISTED_SHARE * len(all_rows))
         faster = table_page.from_where(filters.table, _faster_clauses(filters, told, is_listed))
         table_page.run_instead(functools.partial(_replaced, plain.rstrip(), faster.rstrip()))
-    if filters.are_all_by_column and (not rows or len(told) == len(filters.conditions)):
+    for each in filters.known:
+        rows = rows & each.rows
+    if filters.need_no_sql and (not rows or len(told) == len(filters.conditions)):
         _note_rows(request, database, filters, rows)
     elif _is_counted(request):
         rows_by_sql = await _rows_by_sql(database, f"select rowid {faster}", filters.params)

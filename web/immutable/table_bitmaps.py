@@ -10,7 +10,7 @@ import json
 import re
 from array import array
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from itertools import chain
 from pathlib import Path
@@ -79,6 +79,10 @@ class TableBitmaps:
     async def all_rows(self) -> BitMap | None:
         """Return the rows of the table, once they are known; None if bitmaps cannot hold them."""
         return await _result(self._all_rows)
+
+    def wait(self) -> None:
+        """Return when all bitmaps are made."""
+        wait(self._rows_of.values())
 
     async def can_tell(self, condition: Condition) -> bool:
         """Tell whether bitmaps know the rows that pass a condition."""

@@ -20,7 +20,7 @@ from datasette.plugins import pm
 #   one is the outermost), the compression of datasette-gzip, search, which redirects, loop_turns,
 #   which measures what is left, and streams, which sees what Datasette sends;
 # - start: collecting comes last there, to set aside for good what all others have made, and files
-#   says itself that it is first;
+#   says itself that it is first; graph comes after bitmaps, for which it waits;
 # - facets and filters: bitmaps stands around arrays, whose classes it lets count by bitmaps.
 PLUGINS = (
     "web.immutable.collecting",
@@ -32,6 +32,8 @@ PLUGINS = (
     "web.immutable.connections",
     "web.immutable.wrong_use",
     "web.immutable.request_log",
+    "web.spack.graph",
+    "web.spack.needs",
     "web.spack.search",
     "web.spack.not_found",
     "web.spack.home",

@@ -16,6 +16,9 @@ DATABASE = "spack-cache"
 DAG_HASH = bounds.HASH
 HASH_LENGTH = 32
 
+SHORT_HASH = 7
+"""How many characters of a hash Spack shows, and how many a word that may be one has at least."""
+
 WEB_ADDRESS = grammar.WEB_ADDRESS
 """How an address begins that a link may lead to; `javascript:` runs, and `//` is anybody's."""
 

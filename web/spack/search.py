@@ -4,7 +4,7 @@
 more characters of it), or, where a word has a sigil, to the table of specs with the filters
 that the words stand for:
 
-    hdf5 +mpi ~cxx @1.14 %gcc@13 target=zen4 os=ubuntu22.04 build_type=Release
+    hdf5 +mpi ~cxx @1.14 %gcc@13 target=zen4 os=ubuntu22.04 build_type=Release ^openmpi@5
 
 Anything else finds packages by parts of their names.
 
@@ -27,12 +27,9 @@ from datasette.utils import tilde_encode
 from datasette.utils.asgi import Request, Response
 
 from etl.order import satisfies
-from etl.spelling import variant_values
 from web.immutable.asgi import App, Receive, Scope, Send, cors_headers
-from web.spack.names import DATABASE, begins_hash
-
-MOST_CHARACTERS = 500
-"""Longer searches are cut off."""
+from web.spack.names import DATABASE, SHORT_HASH, begins_hash
+from web.spack.syntax import MOST_CHARACTERS, Need, Sought, parse
 
 MOST_RESULTS = 100
 """How many packages, and specs, a page of results lists."""
@@ -42,26 +39,6 @@ MOST_SUGGESTIONS = 5
 
 MOST_VALUES = 100
 """How many versions, or compilers, may fit before a filter's address is too long."""
-
-SHORT_HASH = 7
-"""How many characters of a hash Spack shows, and how many a word that may be one has at least."""
-
-COLUMNS = {"os": "os", "operating_system": "os", "target": "target", "platform": "platform"}
-
-# The parts of a spec as Spack's parser splits it: those with a sigil may follow each other
-# without a space, a value ends only at one.
-PART = re.compile(
-    r"""
-    (?P<key>[\w-]+)(?::=|==?)(?P<value>'[^']*'|"[^"]*"|[^\s'"]*)
-    | (?P<sign>\+\+?|~~?|(?<!\S)-)(?P<variant>\w[\w-]*)
-    | %(?P<compiler>[\w-]+)(?:@(?P<compiler_versions>[\w.,:=-]+))?
-    | @(?P<versions>[\w.,:=-]+)
-    | (?P<dependency>\^\S*)
-    | (?<![^\s\w])/(?P<hash>\w+)
-    | (?P<word>[\w.-]*\w[\w.-]*)
-    """,
-    re.VERBOSE,
-)
 
 Pairs = list[tuple[str, str]]
 """Names and values of a query string."""
@@ -84,33 +61,18 @@ SPECS_SQL = """
 """
 
 
-class Sought(NamedTuple):
-    """What a search asks for.
-
-    Attributes:
-        words: Words without a sigil: package names, or parts of them.
-        flags: Variants such as `+mpi` and `~mpi`.
-        values: Variants such as `build_type=Release`, one for each value.
-        columns: Columns of `specs` and the value each must have.
-        versions: Version constraints as Spack writes them, such as `1.12:1.14`.
-        compilers: Names of compilers, each with a constraint on its version, or "".
-        hashes: Beginnings of hashes that were marked with `/`.
-        dependencies: What was marked with `^`.
-    """
-
-    words: tuple[str, ...]
-    flags: tuple[str, ...]
-    values: tuple[str, ...]
-    columns: tuple[tuple[str, str], ...]
-    versions: tuple[str, ...]
-    compilers: tuple[tuple[str, str], ...]
-    hashes: tuple[str, ...]
-    dependencies: tuple[str, ...]
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether no word has a sigil."""
-        return not any(self[1:])
+IS_FACT_SQL = """
+    select exists (
+        select 1 from packages, json_each(compilers)
+        where value = :name or substr(value, 1, length(:name) + 1) = :name || '@'
+    ) and not exists (
+        select 1 from dependencies where dependency in (
+            select hash from specs where package = :name
+            union all
+            select hash from nodes where kind in ('external', 'missing') and package = :name
+        )
+    )
+"""
 
 
 class Results(NamedTuple):
@@ -135,45 +97,6 @@ class UnanswerableError(Exception):
     """A search that is no filter; the message says why."""
 
 
-def parse(text: str) -> Sought:
-    """Split a search into its parts."""
-    found: dict[str, list[Any]] = {field: [] for field in Sought._fields}
-    for part in PART.finditer(text[:MOST_CHARACTERS]):
-        _add(found, part)
-    return Sought(*(tuple(dict.fromkeys(values)) for values in found.values()))
-
-
-def _add(found: dict[str, list[Any]], part: re.Match[str]) -> None:
-    match part.lastgroup:
-        case "value":
-            _add_pair(found, part["key"], part["value"].strip("'\""))
-        case "variant":
-            found["flags"].append(("+" if part["sign"][0] == "+" else "~") + part["variant"])
-        case "compiler" | "compiler_versions":
-            found["compilers"].append((part["compiler"], part["compiler_versions"] or ""))
-        case "versions":
-            found["versions"].append(part["versions"])
-        case "dependency":
-            found["dependencies"].append(part["dependency"])
-        case "hash":
-            found["hashes"].append(part["hash"])
-        case "word":
-            found["words"].append(part["word"])
-
-
-def _add_pair(found: dict[str, list[Any]], key: str, value: str) -> None:
-    platform, _, system = value.partition("-")
-    os, _, target = system.rpartition("-")
-    if not value:
-        return
-    if key in COLUMNS:
-        found["columns"].append((COLUMNS[key], value))
-    elif key in {"arch", "architecture"} and os:
-        found["columns"].extend([("platform", platform), ("os", os), ("target", target)])
-    else:
-        found["values"].extend(each.variant for each in variant_values(f"{key}={value}"))
-
-
 async def filters(db: Database, sought: Sought, package: str) -> Pairs:
     """Return the filters of the table of specs that parts of a search stand for.
 
@@ -185,24 +108,39 @@ async def filters(db: Database, sought: Sought, package: str) -> Pairs:
     Raises:
         UnanswerableError: the search is for something that no filter can say.
     """
-    if sought.dependencies:
+    compilers = [need for need in sought.needs if await _is_fact(db, need)]
+    others = [need for need in sought.needs if need not in compilers]
+    if others and not (await db.execute("select 1 from dependencies limit 1")).rows:
         raise UnanswerableError(
-            f"The pages do not tell what a spec depends on, so {sought.dependencies[0]} cannot "
-            "be searched for."
+            f"The pages do not tell what a spec depends on, so {others[0]} cannot be searched for."
         )
     return [
         *[await _constraint(db, "version", each, package) for each in sought.versions],
         *[
-            await _constraint(db, "compiler", f"{name}@{versions}", package)
+            await _constraint(db, "compiler", f"{need.name}@{versions}", package)
             if versions
-            else ("compiler_name", name)
-            for name, versions in sought.compilers
+            else ("compiler_name", need.name)
+            for need in compilers
+            for versions in need.node.versions or ("",)
         ],
         *sought.columns,
         *(("variants__arraycontains", flag) for flag in sought.flags),
         *(("_through", _through(value)) for value in sought.values),
         *(("hash__startswith", start) for start in sought.hashes),
+        *(("_needs", str(need)) for need in others),
     ]
+
+
+async def _is_fact(db: Database, need: Need) -> bool:
+    """Tell whether all that was built with a compiler has it as a fact, none as a dependency.
+
+    From Spack 1.0 compilers are dependencies, and a spec can have two.
+    """
+    named = Sought(words=(need.name,), versions=need.node.versions)
+    if not need.is_direct or need.virtuals or need.node != named:
+        return False
+    found = await db.execute(IS_FACT_SQL, {"name": need.name})
+    return bool(found.single_value())
 
 
 async def _constraint(db: Database, column: str, constraint: str, package: str) -> tuple[str, str]:

@@ -1,0 +1,338 @@
+"""Specs by what they depend on: `^openmpi@5`, `%c=gcc`, `^mpi`.
+
+`_needs` filters the table of specs by a dependency in Spack's syntax; given twice, by both.
+`_needed_by` with a hash finds that spec and all that it links with or needs to run, to the end:
+
+    /spack-cache/specs?_needs=^openmpi@5&_needs=^zlib-ng
+    /spack-cache/specs?_needed_by=t5j5f4nrsz3bxsdtry43izdjflxo5rpb
+
+SQL can ask too: `needs(specs.rowid, '^openmpi@5')` is 1 or 0, and `needs_rows('^openmpi@5')` a JSON
+array of the rowids.
+
+What satisfies a dependency is Spack's own rule (`Spec.satisfies` of Spack 1): `^` is anywhere below
+the spec by links and needs to run, or a direct dependency to build; `%` a direct one for whatever
+purpose, and the compiler of a spec from before Spack 1.0, which has it as a fact. Of externals and
+of what has no binary only package, version and hash are known, so they satisfy nothing else.
+"""
+
+import functools
+import json
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
+from pathlib import Path
+from threading import Lock
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from datasette import hookimpl
+from datasette.app import Datasette
+from datasette.database import Database
+from datasette.utils.asgi import Request
+from datasette.utils.sqlite import sqlite3
+from datasette.views.base import DatasetteError
+from pyroaring import BitMap
+
+from etl.order import satisfies
+from web.immutable.plugin_filters import PluginFilter, PluginFilters
+from web.immutable.sql_turns import running_job
+from web.spack.graph import BUILD, RUN, Graph, graph_of, known_graph
+from web.spack.names import DAG_HASH, DATABASE, HASH_LENGTH, SHORT_HASH
+from web.spack.syntax import MOST_CHARACTERS, Need, Sought, parse
+
+MOST_KEPT = 64
+"""So many answers are kept; one has some 50 kB at most."""
+
+FEW_ROWS = 5_000
+"""So few rows SQL takes by their numbers; more of them it meets soon enough in the page's order."""
+
+LANGUAGES = ("c", "cxx", "fortran")
+"""What a compiler provides to the specs of Spack 1.0 and newer."""
+
+VERSIONS_SQL = "select value from packages, json_each(versions) where name = ?"
+
+COMPILERS_SQL = """
+    select distinct value from packages, json_each(compilers)
+    where substr(value, 1, length(:name) + 1) = :name || '@'
+"""
+
+OTHERS_SQL = """
+    select hash, version from nodes
+    where kind in ('external', 'missing') and :package in ('', package)
+        and hash >= :start and hash < :start || '{'
+"""
+
+BELOW_SQL = """
+    with recursive below(hash) as (
+        select {}
+        union
+        select dependency from below cross join dependencies on spec = below.hash
+        where link or run
+    )
+    select hash from below
+"""
+"""A spec, and all that it links with or needs to run; `union` ends what a damaged file has in
+circles."""
+
+
+class MeaninglessError(DatasetteError):  # type: ignore[misc]
+    """What a dependency is searched for by has no meaning; the message says why."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, status=400)
+
+
+class Needs:
+    """The specs that depend on something.
+
+    Args:
+        path: The database.
+        graph: Its dependencies.
+    """
+
+    def __init__(self, path: Path, graph: Graph) -> None:
+        self._path = path
+        self._graph = graph
+        self._kept: OrderedDict[str, BitMap] = OrderedDict()
+        self._lock = Lock()
+
+    def rows(self, text: str) -> BitMap:
+        """Return the rows of the specs that have all dependencies of a text such as `^mpi %gcc@13`.
+
+        Raises:
+            MeaninglessError: it is no such text.
+        """
+        with self._lock:
+            if text in self._kept:
+                self._kept.move_to_end(text)
+                return self._kept[text]
+        rows = self._graph.binaries(self._all(needs_in(text)))
+        with self._lock:
+            self._kept[text] = rows
+            while len(self._kept) > MOST_KEPT:
+                self._kept.popitem(last=False)
+        return rows
+
+    def _all(self, needs: Sequence[Need]) -> BitMap:
+        # One of Datasette's connections is busy with the statement that asks.
+        uri = f"{self._path.absolute().as_uri()}?mode=ro&immutable=1"
+        with closing(sqlite3.connect(uri, uri=True)) as connection:
+            users = [self._users(connection, need) for need in needs]
+            return BitMap.intersection(*users)
+
+    def _users(self, connection: sqlite3.Connection, need: Need) -> BitMap:
+        """Return all nodes that have a dependency."""
+        nodes = self._nodes(connection, need.node)
+        if nodes or need.name not in self._graph.virtuals:
+            found = self._having(nodes, need.virtuals, is_direct=need.is_direct)
+            return found | self._built_with(connection, need) if need.is_direct else found
+        if not need.is_anything:
+            raise MeaninglessError(
+                f"{need.name} is a virtual, and no source tells which versions or variants of it a"
+                f" package provides: search for the package, as in ^{need.name}=PACKAGE@VERSION."
+            )
+        return self._having(None, (*need.virtuals, need.name), is_direct=need.is_direct)
+
+    def _having(self, nodes: BitMap | None, virtuals: Sequence[str], *, is_direct: bool) -> BitMap:
+        graph = self._graph
+        if is_direct:
+            return graph.needing(nodes, virtuals=virtuals)
+        direct = graph.needing(nodes, (RUN,), virtuals)
+        return graph.runners(direct) | graph.needing(nodes, (BUILD,), virtuals)
+
+    def _built_with(self, connection: sqlite3.Connection, need: Need) -> BitMap:
+        """Return the specs that have a compiler as a fact and not as a dependency."""
+        versions = need.node.versions
+        if need.node._replace(words=(), versions=()) != Sought():
+            return BitMap()
+        compilers = [
+            compiler
+            for (compiler,) in connection.execute(COMPILERS_SQL, {"name": need.name})
+            if _fits(compiler.rpartition("@")[2], versions)
+        ]
+        rows = _numbers(
+            connection.execute(
+                "select rowid from specs where compiler in (select value from json_each(?))",
+                [json.dumps(compilers)],
+            )
+        )
+        for language in LANGUAGES:
+            rows -= self._graph.needing(None, virtuals=(language,))
+        return rows
+
+    def _nodes(self, connection: sqlite3.Connection, node: Sought) -> BitMap:
+        """Return the nodes that are as a text says."""
+        if len(node.words) > 1 or not (node.words or node.hashes):
+            raise MeaninglessError(
+                f"Say which package a dependency is of, and one at a time: “{node}” is none."
+            )
+        found = self._binaries(connection, node)
+        for need in node.needs:
+            found &= self._users(connection, need)
+        if node._replace(words=(), versions=(), hashes=()) == Sought():
+            found |= self._others(connection, node)
+        return found
+
+    def _binaries(self, connection: sqlite3.Connection, node: Sought) -> BitMap:
+        clauses, values = ["1"], list[str]()
+        if node.words:
+            clauses.append("package = ?")
+            values.append(node.words[0])
+        if node.versions:
+            listed = connection.execute(VERSIONS_SQL, node.words)
+            fitting = [version for (version,) in listed if _fits(version, node.versions)]
+            clauses.append("version in (select value from json_each(?))")
+            values.append(json.dumps(fitting))
+        for column, value in node.columns:
+            clauses.append(f"{column} = ?")
+            values.append(value)
+        for variant in (*node.flags, *node.values):
+            clauses.append("hash in (select spec from spec_variants where variant = ?)")
+            values.append(variant)
+        for start in node.hashes:
+            clauses.append("hash >= ? and hash < ? || '{'")
+            values.extend([start.lower()] * 2)
+        sql = f"select rowid from specs where {' and '.join(clauses)}"
+        return _numbers(connection.execute(sql, values))
+
+    def _others(self, connection: sqlite3.Connection, node: Sought) -> BitMap:
+        package = node.words[0] if node.words else ""
+        start, *more = [each.lower() for each in node.hashes] or [""]
+        others = connection.execute(OTHERS_SQL, {"package": package, "start": start})
+        return BitMap(
+            self._graph.others[key]
+            for key, version in others
+            if (not node.versions or (version is not None and _fits(version, node.versions)))
+            and all(key.startswith(each) for each in more)
+        )
+
+
+def needs_in(text: str) -> Sequence[Need]:
+    """Return the dependencies that a text names.
+
+    Raises:
+        MeaninglessError: it names none, or has something else in it.
+    """
+    sought = parse(text)
+    if len(text) > MOST_CHARACTERS or not sought.needs or any(sought[:-1]):
+        raise MeaninglessError(
+            f"A dependency begins with ^ or %, as in ^openmpi@5, %c=gcc or ^mpi, and has at most"
+            f" {MOST_CHARACTERS} characters."
+        )
+    return sought.needs
+
+
+def _fits(version: str, constraints: Iterable[str]) -> bool:
+    return all(satisfies(version, constraint) for constraint in constraints)
+
+
+def _numbers(rows: Iterable[Sequence[int]]) -> BitMap:
+    return BitMap([row[0] for row in rows])
+
+
+_needs: WeakKeyDictionary[Datasette, Needs] = WeakKeyDictionary()
+
+
+def _needs_with(datasette: Datasette, graph: Graph) -> Needs:
+    if datasette not in _needs:
+        _needs[datasette] = Needs(Path(datasette.get_database(DATABASE).path), graph)
+    return _needs[datasette]
+
+
+async def needs_of(datasette: Datasette) -> Needs:
+    """Return what tells which specs of a site depend on something, once it can.
+
+    Raises:
+        DatasetteError: the server does not keep the dependencies.
+    """
+    return _needs_with(datasette, await graph_of(datasette))
+
+
+@hookimpl  # type: ignore[untyped-decorator]
+def prepare_connection(conn: sqlite3.Connection, database: str, datasette: Datasette) -> None:
+    """Give SQL the functions `needs` and `needs_rows`."""
+    if database != DATABASE:
+        return
+
+    # A query asks for each of its rows, and hardly ever for two texts.
+    @functools.lru_cache(maxsize=2)
+    def rows(text: str) -> BitMap:
+        return _needs_with(datasette, known_graph(datasette)).rows(text)
+
+    def needs(rowid: int, text: str) -> bool:
+        return rowid in rows(text)
+
+    def needs_rows(text: str) -> str:
+        return json.dumps(rows(text).to_array().tolist())
+
+    conn.create_function("needs", 2, explaining(needs), deterministic=True)
+    conn.create_function("needs_rows", 1, explaining(needs_rows), deterministic=True)
+
+
+def explaining(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function for SQL whose `DatasetteError` is what the query ends in.
+
+    Of an error of a function SQLite tells only that there was one.
+    """
+
+    @functools.wraps(function)
+    def explained(*arguments: Any) -> Any:
+        try:
+            return function(*arguments)
+        except DatasetteError as error:
+            if job := running_job():
+                job.refuse(sqlite3.OperationalError(str(error)))
+                return None
+            raise
+
+    return explained
+
+
+@hookimpl  # type: ignore[untyped-decorator]
+def filters_from_request(
+    request: Request, database: str, table: str, datasette: Datasette
+) -> Callable[[], Any] | None:
+    """Filter the table of specs by `_needs` and `_needed_by`."""
+    if database != DATABASE or table != "specs":
+        return None
+    texts, keys = request.args.getlist("_needs"), request.args.getlist("_needed_by")
+    if not texts and not keys:
+        return None
+
+    async def filters() -> PluginFilters:
+        db = datasette.get_database(DATABASE)
+        needs = await needs_of(datasette) if texts else None
+        found = [await _needing(db, needs, *each) for each in enumerate(texts) if needs]
+        found += [await _needed(db, *each) for each in enumerate(keys)]
+        return PluginFilters(found)
+
+    return filters
+
+
+async def _needing(db: Database, needs: Needs, number: int, text: str) -> PluginFilter:
+    rows = await db.execute_fn(lambda _: needs.rows(text))
+    name = f"needs{number}"
+    clause = (
+        f"specs.rowid in (select value from json_each(needs_rows(:{name})))"
+        if len(rows) <= FEW_ROWS
+        else f"needs(specs.rowid, :{name})"
+    )
+    return PluginFilter(("_needs", text), f"depends on {text}", clause, name, text, rows)
+
+
+async def _needed(db: Database, number: int, text: str) -> PluginFilter:
+    key, name = _hash(text), f"needed_by{number}"
+    clause = f"specs.hash in ({BELOW_SQL.format(f':{name}')})"
+    sql = f"select rowid from specs where {clause}"
+    rows = await db.execute_fn(lambda connection: _numbers(connection.execute(sql, {name: key})))
+    words = f"is needed to run /{key[:SHORT_HASH]}"
+    return PluginFilter(("_needed_by", text), words, clause, name, key, rows)
+
+
+def _hash(text: str) -> str:
+    key = text.strip().lower().removeprefix("/")
+    if not DAG_HASH.fullmatch(key):
+        raise MeaninglessError(
+            f"_needed_by takes a hash of {HASH_LENGTH} characters, not “{text}”."
+        )
+    return key
