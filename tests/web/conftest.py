@@ -16,6 +16,9 @@ import uvicorn
 from datasette.app import Datasette
 from datasette.utils import parse_metadata
 
+from tests.conftest import build
+from tests.etl import samples
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -81,6 +84,20 @@ def site(made_database: Path) -> Iterator[Datasette]:
 def real_site(real_database: Path) -> Iterator[Datasette]:
     """The site of the real pages."""
     with open_site(real_database) as datasette:
+        yield datasette
+
+
+@pytest.fixture(scope="session")
+def cache_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The database of the build caches in the repository; only for reading."""
+    caches = (samples.SAMPLE, samples.CACHES / "v0.23.1", samples.CACHES / "clingo-bootstrap")
+    return build(tmp_path_factory.mktemp("caches") / "spack-cache.db", *caches)
+
+
+@pytest.fixture(scope="session")
+def cache_site(cache_database: Path) -> Iterator[Datasette]:
+    """The site of the build caches in the repository."""
+    with open_site(cache_database) as datasette:
         yield datasette
 
 

@@ -71,6 +71,7 @@ def test_hooks_are_called_in_the_order_that_is_meant() -> None:
         "web.immutable.encoding",
         "web.immutable.downloads",
         "gzip",
+        "web.spack.graph",
         "web.spack.search",
         "web.immutable.sql_turns",
         "web.immutable.loop_turns",

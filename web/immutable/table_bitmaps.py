@@ -9,7 +9,7 @@ import asyncio
 import json
 import re
 from array import array
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from itertools import chain
@@ -88,6 +88,15 @@ class TableBitmaps:
         """Tell whether bitmaps know the rows that pass a condition."""
         kind = KIND_OF_LOOKUP.get(condition.lookup)
         return kind is not None and await self.rows_of(kind, condition.column) is not None
+
+    def known_to_pass(self, conditions: Sequence[Condition]) -> BitMap | None:
+        """Return the rows that pass all conditions; None if that cannot be told.
+
+        Waits for bitmaps that are not made yet: not for the thread that serves pages.
+        """
+        kinds = [(KIND_OF_LOOKUP.get(each.lookup, ""), each.column) for each in conditions]
+        known = all(kind in self._rows_of and self._rows_of[kind].result() for kind in kinds)
+        return self.passing(conditions) if known and self._all_rows.result() else None
 
     def passing(self, conditions: Iterable[Condition]) -> BitMap:
         """Return the rows that pass all conditions; waits for bitmaps that are not made yet.

@@ -17,8 +17,8 @@ from datasette.plugins import pm
 # - what wraps the application: who is called first wraps first, and is the innermost. From the
 #   outside in: request_log and wrong_use (wrappers), connections, prefix, which completes addresses
 #   for all others, answers, encoding and downloads (these say that they are last: of them the last
-#   one is the outermost), the compression of datasette-gzip, search, which redirects, loop_turns,
-#   which measures what is left, and streams, which sees what Datasette sends;
+#   one is the outermost), the compression of datasette-gzip, graph, which lets wait, search, which
+#   redirects, loop_turns, which measures what is left, and streams, which sees what Datasette sends;
 # - start: collecting comes last there, to set aside for good what all others have made, and files
 #   says itself that it is first; graph comes after bitmaps, for which it waits;
 # - facets and filters: bitmaps stands around arrays, whose classes it lets count by bitmaps.
@@ -34,10 +34,12 @@ PLUGINS = (
     "web.immutable.request_log",
     "web.spack.graph",
     "web.spack.needs",
+    "web.spack.usage",
     "web.spack.search",
     "web.spack.not_found",
     "web.spack.home",
     "web.spack.rows",
+    "web.spack.dependencies",
     "web.spack.cells",
     "web.spack.formats",
     "web.spack.health",

@@ -15,7 +15,7 @@ import asyncio
 import json
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -25,10 +25,12 @@ from weakref import WeakKeyDictionary
 from datasette import hookimpl
 from datasette.app import Datasette
 from datasette.utils.sqlite import sqlite3
-from datasette.views.base import DatasetteError
 from pyroaring import BitMap
 
+from web.immutable.asgi import App, Receive, Scope, Send
 from web.immutable.bitmaps import bitmaps_of
+from web.immutable.prefix import path_below_prefix
+from web.immutable.requests import sql_of_visitor
 from web.spack.names import DATABASE
 
 RUN, BUILD, TEST = range(3)
@@ -184,6 +186,14 @@ class Graph:
             found = found | new
         return found
 
+    def users(self, nodes: Iterable[int] | None, virtuals: Iterable[str] = ()) -> BitMap:
+        """Return what needs one of the nodes as Spack's `^` means it.
+
+        Anywhere below by links and needs to run, or directly to build.
+        """
+        direct = self.needing(nodes, (RUN,), virtuals)
+        return self.runners(direct) | self.needing(nodes, (BUILD,), virtuals)
+
     def running_users(self, node: int) -> BitMap:
         """Return what links with a node or needs it to run, directly."""
         return self._users.get(node, BitMap())
@@ -245,31 +255,41 @@ def startup(datasette: Datasette) -> None:
     with_one_thread.shutdown(wait=False)
 
 
-def known_graph(datasette: Datasette) -> Graph:
-    """Return the dependencies, waiting for them; not for the thread that serves pages.
+@hookimpl  # type: ignore[untyped-decorator]
+def asgi_wrapper(datasette: Datasette) -> Callable[[App], App]:
+    """Let questions wait for the dependencies: in their SQL, waiting would take of their time."""
 
-    Raises:
-        DatasetteError: the server does not keep them.
-    """
-    return _future(datasette).result()
+    def wrap(app: App) -> App:
+        async def waiting(scope: Scope, receive: Receive, send: Send) -> None:
+            future = _graphs.get(datasette)
+            if future and not future.done() and await _is_query(datasette, scope):
+                await graph_of(datasette)
+            await app(scope, receive, send)
 
+        return waiting
 
-async def graph_of(datasette: Datasette) -> Graph:
-    """Return the dependencies, once they are read.
-
-    Raises:
-        DatasetteError: the server does not keep them.
-    """
-    # A visitor who leaves must not cancel what others wait for.
-    return await asyncio.shield(asyncio.wrap_future(_future(datasette)))
+    return wrap
 
 
-def _future(datasette: Datasette) -> "Future[Graph]":
+async def _is_query(datasette: Datasette, scope: Scope) -> bool:
+    """Tell whether a request is for a question, or brings SQL of its own."""
+    if scope["type"] != "http":
+        return False
+    *_, name = path_below_prefix(datasette, scope["path"]).split("/")
+    queries = await datasette.get_canned_queries(DATABASE, None)
+    return name.partition(".")[0] in queries or bool(sql_of_visitor(datasette, scope))
+
+
+def known_graph(datasette: Datasette) -> Graph | None:
+    """Return the same, waiting for it; not for the thread that serves pages."""
+    future = _graphs.get(datasette)
+    return future.result() if future else None
+
+
+async def graph_of(datasette: Datasette) -> Graph | None:
+    """Return the dependencies, once they are read; None if the server does not keep them."""
     future = _graphs.get(datasette)
     if future is None:
-        raise DatasetteError(
-            "What needs what is known only where the database cannot change: start Datasette with"
-            " --immutable.",
-            status=400,
-        )
-    return future
+        return None
+    # A visitor who leaves must not cancel what others wait for.
+    return await asyncio.shield(asyncio.wrap_future(future))

@@ -7,7 +7,8 @@
     /spack-cache/specs?_needed_by=t5j5f4nrsz3bxsdtry43izdjflxo5rpb
 
 SQL can ask too: `needs(specs.rowid, '^openmpi@5')` is 1 or 0, and `needs_rows('^openmpi@5')` a JSON
-array of the rowids.
+array of the rowids. `needs_package(specs.rowid, 'openmpi', '5', 'to the end')` is the same, or with
+`directly` that of `%openmpi@5`, for any name that a package can have.
 
 What satisfies a dependency is Spack's own rule (`Spec.satisfies` of Spack 1): `^` is anywhere below
 the spec by links and needs to run, or a direct dependency to build; `%` a direct one for whatever
@@ -17,6 +18,7 @@ of what has no binary only package, version and hash are known, so they satisfy 
 
 import functools
 import json
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
@@ -36,9 +38,9 @@ from pyroaring import BitMap
 from etl.order import satisfies
 from web.immutable.plugin_filters import PluginFilter, PluginFilters
 from web.immutable.sql_turns import running_job
-from web.spack.graph import BUILD, RUN, Graph, graph_of, known_graph
+from web.spack.graph import Graph, graph_of, known_graph
 from web.spack.names import DAG_HASH, DATABASE, HASH_LENGTH, SHORT_HASH
-from web.spack.syntax import MOST_CHARACTERS, Need, Sought, parse
+from web.spack.syntax import MOST_CHARACTERS, Need, Sought, is_read_whole, parse
 
 MOST_KEPT = 64
 """So many answers are kept; one has some 50 kB at most."""
@@ -48,6 +50,12 @@ FEW_ROWS = 5_000
 
 LANGUAGES = ("c", "cxx", "fortran")
 """What a compiler provides to the specs of Spack 1.0 and newer."""
+
+VERSIONS = re.compile(r"[\w.,:=+-]{1,500}", re.ASCII)
+"""What Spack allows in a constraint on a version."""
+
+DIRECTLY, TO_THE_END = "directly", "to the end"
+"""How the questions say what `%` and `^` are."""
 
 VERSIONS_SQL = "select value from packages, json_each(versions) where name = ?"
 
@@ -93,22 +101,23 @@ class Needs:
     def __init__(self, path: Path, graph: Graph) -> None:
         self._path = path
         self._graph = graph
-        self._kept: OrderedDict[str, BitMap] = OrderedDict()
+        self._kept: OrderedDict[tuple[Need, ...], BitMap] = OrderedDict()
         self._lock = Lock()
 
-    def rows(self, text: str) -> BitMap:
-        """Return the rows of the specs that have all dependencies of a text such as `^mpi %gcc@13`.
+    def rows(self, needs: Sequence[Need]) -> BitMap:
+        """Return the rows of the specs that have all of these dependencies.
 
         Raises:
-            MeaninglessError: it is no such text.
+            MeaninglessError: one cannot be told.
         """
+        key = tuple(needs)
         with self._lock:
-            if text in self._kept:
-                self._kept.move_to_end(text)
-                return self._kept[text]
-        rows = self._graph.binaries(self._all(needs_in(text)))
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        rows = self._graph.binaries(self._all(needs))
         with self._lock:
-            self._kept[text] = rows
+            self._kept[key] = rows
             while len(self._kept) > MOST_KEPT:
                 self._kept.popitem(last=False)
         return rows
@@ -134,11 +143,9 @@ class Needs:
         return self._having(None, (*need.virtuals, need.name), is_direct=need.is_direct)
 
     def _having(self, nodes: BitMap | None, virtuals: Sequence[str], *, is_direct: bool) -> BitMap:
-        graph = self._graph
         if is_direct:
-            return graph.needing(nodes, virtuals=virtuals)
-        direct = graph.needing(nodes, (RUN,), virtuals)
-        return graph.runners(direct) | graph.needing(nodes, (BUILD,), virtuals)
+            return self._graph.needing(nodes, virtuals=virtuals)
+        return self._graph.users(nodes, virtuals)
 
     def _built_with(self, connection: sqlite3.Connection, need: Need) -> BitMap:
         """Return the specs that have a compiler as a fact and not as a dependency."""
@@ -214,12 +221,33 @@ def needs_in(text: str) -> Sequence[Need]:
         MeaninglessError: it names none, or has something else in it.
     """
     sought = parse(text)
-    if len(text) > MOST_CHARACTERS or not sought.needs or any(sought[:-1]):
+    if not is_read_whole(text) or not sought.needs or any(sought[:-1]):
         raise MeaninglessError(
-            f"A dependency begins with ^ or %, as in ^openmpi@5, %c=gcc or ^mpi, and has at most"
-            f" {MOST_CHARACTERS} characters."
+            f"“{text[:MOST_CHARACTERS]}” is no dependency in Spack's syntax. Such as these are:"
+            f" ^openmpi@5, ^hdf5+mpi, %c=gcc, ^mpi; with at most {MOST_CHARACTERS} characters."
         )
     return sought.needs
+
+
+def need_of_package(package: str, versions: str, how: str) -> Need:
+    """Return what is asked for by the fields of a question.
+
+    Args:
+        package: The name of a package, or of a virtual.
+        versions: Constraints on its version, or "".
+        how: `to the end` or `directly`.
+
+    Raises:
+        MeaninglessError: the versions are none.
+    """
+    constraint = versions.replace(" ", "")
+    if constraint and not VERSIONS.fullmatch(constraint):
+        raise MeaninglessError(
+            f"“{versions[:MOST_CHARACTERS]}” are no versions in Spack's syntax. Such as these are:"
+            " 5.6, 5.6.0:5.6.1, :3.0.12, =1.14.5, and several with commas between them."
+        )
+    node = Sought(words=(package,), versions=(constraint,) if constraint else ())
+    return Need(how == DIRECTLY, (), node)
 
 
 def _fits(version: str, constraints: Iterable[str]) -> bool:
@@ -239,13 +267,31 @@ def _needs_with(datasette: Datasette, graph: Graph) -> Needs:
     return _needs[datasette]
 
 
+def needed_graph(datasette: Datasette) -> Graph:
+    """Return the dependencies of a site, waiting for them.
+
+    Raises:
+        MeaninglessError: the server does not keep them.
+    """
+    return _needed(known_graph(datasette))
+
+
+def _needed(graph: Graph | None) -> Graph:
+    if graph is None:
+        raise MeaninglessError(
+            "What depends on what is known only where the database cannot change: start Datasette"
+            " with --immutable."
+        )
+    return graph
+
+
 async def needs_of(datasette: Datasette) -> Needs:
     """Return what tells which specs of a site depend on something, once it can.
 
     Raises:
         DatasetteError: the server does not keep the dependencies.
     """
-    return _needs_with(datasette, await graph_of(datasette))
+    return _needs_with(datasette, _needed(await graph_of(datasette)))
 
 
 @hookimpl  # type: ignore[untyped-decorator]
@@ -254,10 +300,15 @@ def prepare_connection(conn: sqlite3.Connection, database: str, datasette: Datas
     if database != DATABASE:
         return
 
-    # A query asks for each of its rows, and hardly ever for two texts.
+    # A query asks for each of its rows, and hardly ever for two things.
     @functools.lru_cache(maxsize=2)
     def rows(text: str) -> BitMap:
-        return _needs_with(datasette, known_graph(datasette)).rows(text)
+        return _needs_with(datasette, needed_graph(datasette)).rows(needs_in(text))
+
+    @functools.lru_cache(maxsize=2)
+    def rows_of_package(package: str, versions: str, how: str) -> BitMap:
+        needs = _needs_with(datasette, needed_graph(datasette))
+        return needs.rows([need_of_package(package, versions, how)])
 
     def needs(rowid: int, text: str) -> bool:
         return rowid in rows(text)
@@ -265,8 +316,12 @@ def prepare_connection(conn: sqlite3.Connection, database: str, datasette: Datas
     def needs_rows(text: str) -> str:
         return json.dumps(rows(text).to_array().tolist())
 
-    conn.create_function("needs", 2, explaining(needs), deterministic=True)
-    conn.create_function("needs_rows", 1, explaining(needs_rows), deterministic=True)
+    def needs_package(rowid: int, package: str, versions: str, how: str) -> bool:
+        return how in {DIRECTLY, TO_THE_END} and rowid in rows_of_package(package, versions, how)
+
+    for function in (needs, needs_rows, needs_package):
+        number = function.__code__.co_argcount
+        conn.create_function(function.__name__, number, explaining(function), deterministic=True)
 
 
 def explaining(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -303,14 +358,15 @@ def filters_from_request(
         db = datasette.get_database(DATABASE)
         needs = await needs_of(datasette) if texts else None
         found = [await _needing(db, needs, *each) for each in enumerate(texts) if needs]
-        found += [await _needed(db, *each) for each in enumerate(keys)]
+        found += [await _needed_by(db, *each) for each in enumerate(keys)]
         return PluginFilters(found)
 
     return filters
 
 
 async def _needing(db: Database, needs: Needs, number: int, text: str) -> PluginFilter:
-    rows = await db.execute_fn(lambda _: needs.rows(text))
+    wanted = needs_in(text)
+    rows = await db.execute_fn(lambda _: needs.rows(wanted))
     name = f"needs{number}"
     clause = (
         f"specs.rowid in (select value from json_each(needs_rows(:{name})))"
@@ -320,7 +376,7 @@ async def _needing(db: Database, needs: Needs, number: int, text: str) -> Plugin
     return PluginFilter(("_needs", text), f"depends on {text}", clause, name, text, rows)
 
 
-async def _needed(db: Database, number: int, text: str) -> PluginFilter:
+async def _needed_by(db: Database, number: int, text: str) -> PluginFilter:
     key, name = _hash(text), f"needed_by{number}"
     clause = f"specs.hash in ({BELOW_SQL.format(f':{name}')})"
     sql = f"select rowid from specs where {clause}"

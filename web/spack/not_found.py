@@ -77,6 +77,8 @@ async def _meant(datasette: Datasette, words: Sequence[str]) -> str | None:
 
     Or that of a node whose hash was taken for that of a spec.
     """
+    if DATABASE not in datasette.databases:
+        return None
     if len(words) == 3 and words[:2] == [DATABASE, SPECS.name] and DAG_HASH.fullmatch(words[2]):
         return await _row(datasette, NODES.name, words[2])
     if len(words) != 3 or words[0] != DATABASE or words[1] not in KEYS or "." not in words[2]:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from datasette.database import Database
 
 from etl.spelling import variant_values
+from web.spack.dependencies import PackageUser, users_of_package
 from web.spack.names import CURRENT_RELEASE_SQL, LISTS_RELEASE, Count
 
 ALL = "all"
@@ -101,6 +102,7 @@ class PackagePage(NamedTuple):
         stacks: The stacks that hold them in any release, the most frequent first.
         common: What all of them have in common, by column of `specs`; empty if there is one.
         differences: The variants in which they differ, by name.
+        users: The packages whose binaries in the release depend directly on it.
     """
 
     name: str
@@ -117,6 +119,7 @@ class PackagePage(NamedTuple):
     stacks: list[Count]
     common: dict[str, list[str]]
     differences: list[Difference]
+    users: Sequence[PackageUser]
 
     @property
     def in_release(self) -> dict[str, str]:
@@ -175,6 +178,7 @@ async def package_page(db: Database, name: str, *, release: str, machine: str) -
         stacks=await _values(db, "stacks", chosen),
         common=_common(groups, variants) if num_specs > 1 else {},
         differences=_differences(variants, num_specs),
+        users=await users_of_package(db, name, chosen["release"]),
     )
 
 

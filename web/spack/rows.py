@@ -1,4 +1,4 @@
-"""The pages of rows that say more than the row has: packages, specs, stacks and releases."""
+"""The pages of rows that say more than the row has: packages, specs, stacks, releases, nodes."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -9,6 +9,7 @@ from datasette.database import Database
 from datasette.utils import urlsafe_components
 from datasette.utils.asgi import NotFound, Request
 
+from web.spack.dependencies import dependencies_of
 from web.spack.names import DATABASE
 from web.spack.package import package_page
 from web.spack.release import release_page
@@ -33,11 +34,16 @@ async def _release(db: Database, key: str, _: Request) -> object:
     return await release_page(db, key)
 
 
+async def _node(db: Database, key: str, _: Request) -> object:
+    return await dependencies_of(db, key)
+
+
 PAGES: dict[str, Callable[[Database, str, Request], Awaitable[object]]] = {
     "packages": _package,
     "specs": _spec,
     "stacks": _stack,
     "releases": _release,
+    "nodes": _node,
 }
 """What makes the page of a row, by table; its template knows it as the table's singular."""
 

@@ -1,19 +1,13 @@
 """What a spec's page says beside its row: where it is, how to install it, what it needs, twins."""
 
 import json
-import sqlite3
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from datasette.database import Database
 
 from web.spack.commands import spec_words
-
-PURPOSES = ("build", "link", "run", "test")
-"""What a dependency can be needed for, as columns of `dependencies` call it."""
-
-MOST_DEPENDENCIES = 500
-"""So many dependencies are listed on the page of a spec."""
+from web.spack.dependencies import Dependencies, dependencies_of
 
 HELD_SQL = """
     select releases.name, releases.kind, releases.mirror, releases.layout, spec_releases.tarball, (
@@ -23,14 +17,6 @@ HELD_SQL = """
     from spec_releases join releases on releases.name = spec_releases.release
     where spec = :hash order by releases.position
 """
-
-DEPENDENCIES_SQL = f"""
-    select hash, package, version, kind, external, virtuals, {", ".join(PURPOSES)}
-    from dependencies join nodes on hash = dependency
-    where spec = :hash order by package, version, hash limit {MOST_DEPENDENCIES + 1}
-"""
-
-DEPENDENTS_SQL = "select count(*) from dependencies where dependency = :hash"
 
 KIND = "package, version, compiler, os, platform, target"
 
@@ -78,26 +64,6 @@ class Held(NamedTuple):
     stacks: list[str]
 
 
-class Dependency(NamedTuple):
-    """What a spec was built or runs with.
-
-    Attributes:
-        hash: Its hash.
-        name: Package and version, as far as known.
-        kind: binary, external or missing.
-        external: Path or module of an external one.
-        purposes: What it is needed for: build, link, run, test.
-        virtuals: What it provides.
-    """
-
-    hash: str
-    name: str
-    kind: str
-    external: str | None
-    purposes: list[str]
-    virtuals: list[str]
-
-
 class Twin(NamedTuple):
     """Another spec that is the same in all but its hash.
 
@@ -121,10 +87,7 @@ class SpecPage(NamedTuple):
         to_copy: The spec in one line, quoted if a shell would act on it.
         flags: Its compiler flags, or None where only pages tell of it.
         held: The releases that have it, newest first.
-        dependencies: What it depends on directly, by name, as far as a page has room; None where
-            only pages tell of it.
-        has_more: Whether there are more dependencies than these.
-        num_dependents: How many specs, of all that indexes tell of, depend on it directly.
+        dependencies: What it depends on and what depends on it, as far as indexes tell.
         twins: Specs that differ from it in nothing that is known but the hash; the first ones.
         num_twins: How many there are.
     """
@@ -134,9 +97,7 @@ class SpecPage(NamedTuple):
     to_copy: str
     flags: list[str] | None
     held: list[Held]
-    dependencies: list[Dependency] | None
-    has_more: bool
-    num_dependents: int
+    dependencies: Dependencies
     twins: list[Twin]
     num_twins: int
 
@@ -162,8 +123,6 @@ async def spec_page(db: Database, spec: str) -> SpecPage:
             HELD_SQL, {"hash": spec}
         )
     ]
-    needed = [_dependency(found) for found in await db.execute(DEPENDENCIES_SQL, {"hash": spec})]
-    dependents = await db.execute(DEPENDENTS_SQL, {"hash": spec})
     twins = await db.execute(TWINS_SQL, {"hash": spec, "most": MOST_TWINS})
     return SpecPage(
         row=dict(row),
@@ -172,23 +131,10 @@ async def spec_page(db: Database, spec: str) -> SpecPage:
         # Indexes tell the flags of every spec, be there none.
         flags=None if row["flags"] is None else json.loads(row["flags"]),
         held=held,
-        dependencies=None if row["flags"] is None else needed[:MOST_DEPENDENCIES],
-        has_more=len(needed) > MOST_DEPENDENCIES,
-        num_dependents=dependents.single_value(),
+        dependencies=await dependencies_of(db, spec),
         twins=[
             Twin(twin["hash"], json.loads(twin["stacks"]), json.loads(twin["releases"]))
             for twin in twins
         ],
         num_twins=twins.rows[0]["number"] if twins.rows else 0,
-    )
-
-
-def _dependency(row: sqlite3.Row) -> Dependency:
-    return Dependency(
-        hash=row["hash"],
-        name="@".join(filter(None, (row["package"], row["version"]))),
-        kind=row["kind"],
-        external=row["external"],
-        purposes=[purpose for purpose in PURPOSES if row[purpose]],
-        virtuals=json.loads(row["virtuals"]),
     )

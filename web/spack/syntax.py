@@ -157,6 +157,11 @@ def parse(text: str) -> Sought:
     return root.sought()
 
 
+def is_read_whole(text: str) -> bool:
+    """Tell whether `parse` reads all of a text, and passes over nothing."""
+    return len(text) <= MOST_CHARACTERS and not PART.sub("", text).strip()
+
+
 def _named(part: re.Match[str]) -> _Node:
     node = _Node()
     for field, group in (("words", "name"), ("hashes", "start"), ("versions", "name_versions")):

@@ -1,4 +1,4 @@
-// Copies what a button stands beside, and moves to the search box at "/".
+// Copies what a button stands beside, moves to the search box at "/", and loads what is unfolded.
 "use strict";
 
 async function copy(text) {
@@ -46,3 +46,22 @@ document.addEventListener("keydown", (event) => {
         box.select();
     }
 });
+
+// The toggling of one element is told to itself alone, unless it is listened to on its way there.
+document.addEventListener("toggle", async (event) => {
+    const { load } = event.target.dataset;
+    if (!load || !event.target.open) {
+        return;
+    }
+    delete event.target.dataset.load;
+    const response = await fetch(load).catch(() => null);
+    if (!response || !response.ok) {
+        // What is there leads to a page of its own; another try is another click.
+        event.target.dataset.load = load;
+        return;
+    }
+    const summary = event.target.firstElementChild;
+    const template = document.createElement("template");
+    template.innerHTML = await response.text();
+    event.target.replaceChildren(summary, template.content);
+}, true);

@@ -1,0 +1,161 @@
+"""Functions for the SQL of questions that count who needs what in a release.
+
+Each takes a release and a stack of it, or '' for the whole release, whose binaries count, and gives
+a JSON array for `json_each`, those with the largest numbers first:
+
+- `most_needed_nodes(release, stack, kind)`: of each dependency its hash, and how many binaries
+  depend on it directly; `kind` is that of `nodes`, or '' for any;
+- `most_needed_packages(release, stack)`: of each package its name, of how many packages and how
+  many binaries depend directly on one of its versions;
+- `holes(release, stack)`: of each dependency that a binary links with or needs to run, and that is
+  no binary there itself nor external, its hash and how many binaries need it so. `num_holes` has
+  the same arguments and says how many there are.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from datasette import hookimpl
+from datasette.app import Datasette
+from datasette.utils.sqlite import sqlite3
+from pyroaring import BitMap
+
+from web.spack.graph import Graph
+from web.spack.held import rows_held
+from web.spack.names import DATABASE
+from web.spack.needs import explaining, needed_graph
+
+MOST = 2_000
+"""So many are told, since one value of SQL has a bound; an answer has fewer rows."""
+
+EXTERNALS_SQL = "select hash from nodes where kind = 'external'"
+
+HASHES_SQL = """
+    select rowid, hash from specs where rowid in (select value from json_each(?))
+"""
+
+
+class Asked(NamedTuple):
+    """What a function is asked, and what it needs to answer.
+
+    Attributes:
+        graph: The dependencies.
+        connection: To the database.
+        rows: The binaries that count.
+    """
+
+    graph: Graph
+    connection: sqlite3.Connection
+    rows: BitMap
+
+
+def most_needed_nodes(asked: Asked, kind: str) -> list[tuple[str, int]]:
+    """Return hashes of dependencies and how many binaries depend on each, the most first."""
+    graph = asked.graph
+    meant = _of_kind(asked, kind)
+    counts = {
+        node: number
+        for node in graph.dependencies
+        if (meant is None or node in meant)
+        and (number := graph.needing([node]).intersection_cardinality(asked.rows))
+    }
+    return _with_hashes(asked, counts)
+
+
+def most_needed_packages(asked: Asked) -> list[tuple[str, int, int]]:
+    """Return packages, and how many packages and binaries depend on each, the most first."""
+    graph = asked.graph
+    users: dict[str, BitMap] = {}
+    for node in graph.dependencies:
+        found = graph.needing([node]) & asked.rows
+        if found:
+            package = graph.package(node)
+            users[package] = users[package] | found if package in users else found
+    counts = [
+        (package, sum(1 for _ in graph.count_by_package(found)), len(found))
+        for package, found in users.items()
+    ]
+    return sorted(counts, key=lambda count: (-count[1], -count[2], count[0]))[:MOST]
+
+
+def holes(asked: Asked) -> list[tuple[str, int]]:
+    """Return hashes of what is lacking and how many binaries need it to run, the most first."""
+    counts = {
+        node: asked.graph.running_users(node).intersection_cardinality(asked.rows)
+        for node in _lacking(asked)
+    }
+    return _with_hashes(asked, counts)
+
+
+def num_holes(asked: Asked) -> int:
+    """Return how much is lacking."""
+    return sum(1 for _ in _lacking(asked))
+
+
+def _lacking(asked: Asked) -> Iterator[int]:
+    externals = _of_kind(asked, "external") or BitMap()
+    there = asked.rows | externals
+    for node in asked.graph.dependencies:
+        if node not in there and asked.graph.running_users(node).intersect(asked.rows):
+            yield node
+
+
+def _of_kind(asked: Asked, kind: str) -> BitMap | None:
+    """Return the nodes of a kind, or None for any."""
+    graph = asked.graph
+    if not kind:
+        return None
+    externals = BitMap(graph.others[key] for (key,) in asked.connection.execute(EXTERNALS_SQL))
+    if kind == "external":
+        return externals
+    others = BitMap(graph.others.values())
+    return others - externals if kind == "missing" else BitMap(graph.dependencies) - others
+
+
+def _with_hashes(asked: Asked, counts: dict[int, int]) -> list[tuple[str, int]]:
+    most = sorted(counts.items(), key=lambda count: -count[1])[:MOST]
+    binaries = [node for node, _ in most if asked.graph.is_binary(node)]
+    hashes: dict[int, str] = dict(asked.connection.execute(HASHES_SQL, [json.dumps(binaries)]))
+    hashes |= {number: key for key, number in asked.graph.others.items() if number in counts}
+    told = [(hashes[node], number) for node, number in most]
+    return sorted(told, key=lambda count: (-count[1], count[0]))
+
+
+FUNCTIONS: dict[str, tuple[int, Callable[..., Any]]] = {
+    "most_needed_nodes": (3, most_needed_nodes),
+    "most_needed_packages": (2, most_needed_packages),
+    "holes": (2, holes),
+    "num_holes": (2, num_holes),
+}
+"""What SQL calls each function, how many arguments it has there, and what answers."""
+
+
+@hookimpl  # type: ignore[untyped-decorator]
+def prepare_connection(conn: sqlite3.Connection, database: str, datasette: Datasette) -> None:
+    """Give SQL the functions."""
+    if database != DATABASE:
+        return
+    for name, (number, function) in FUNCTIONS.items():
+        answer = partial(_answer, datasette, function)
+        conn.create_function(name, number, explaining(answer), deterministic=True)
+
+
+def _answer(
+    datasette: Datasette,
+    function: Callable[..., Any],
+    release: str | None,
+    stack: str | None,
+    *others: str,
+) -> str | int:
+    graph = needed_graph(datasette)
+    path = Path(datasette.get_database(DATABASE).path)
+    # Datasette's connection is busy with the statement that asks.
+    uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+    with closing(sqlite3.connect(uri, uri=True)) as connection:
+        rows = rows_held(datasette, connection, release or "", stack or "")
+        answer = function(Asked(graph, connection, rows), *others)
+    return answer if isinstance(answer, int) else json.dumps(answer)
