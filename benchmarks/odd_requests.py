@@ -16,7 +16,10 @@ TABLES = (
     *("specs", "packages", "stacks", "releases", "variants", "spec_stacks", "spec_variants"),
     *("problems", "targets", "specs_fts", "sqlite_master", "find_a_binary", "nonesuch"),
 )
-FORMATS = ("", "", "", ".json", ".csv", ".jsono", ".blob", ".install", ".spack_yaml", ".x", ".")
+FORMATS = (
+    *("", "", "", ".json", ".csv", ".jsono", ".blob"),
+    *(".install", ".spack_yaml", ".hashes", ".x", "."),
+)
 KEYS = (
     *("_sort", "_sort_desc", "_size", "_next", "_where", "_through", "_facet", "_facet_array"),
     *("_facet_date", "_facet_size", "_facet_", "_facetx", "_search", "_search_spec", "_searchmode"),

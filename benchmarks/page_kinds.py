@@ -276,7 +276,7 @@ def _exports(data: Data) -> Iterator[Kind]:
         name = f"JSON of {number} rows of `specs`, no facets"
         yield Kind(name, limit, _asked(rows, after), naive="")
     packages = data.values("SELECT name FROM packages ORDER BY abs(num_specs - 100), name")
-    for ending in ("install", "spack_yaml"):
+    for ending in ("install", "spack_yaml", "hashes"):
         of_package = ([("package", package)] for package in packages)
         name = f"{ending} of a package's specs, about 100"
         yield Kind(name, None, _asked(f"{_SPECS}.{ending}", of_package))

@@ -118,6 +118,7 @@ ROBOTS = [
     ("/spack-cache/packages/hdf5?machine=zen4", False),
     ("/spack-cache/packages.json", False),
     ("/spack-cache/specs.install", False),
+    ("/spack-cache/specs.hashes", False),
     ("/spack-cache/spec_stacks", False),
     ("/spack-cache/variants/+mpi", False),
     ("/spack-cache/nodes/htwinaaaaaaaaaaaaaaaaaaaaaaaaaaa", False),

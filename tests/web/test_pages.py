@@ -173,7 +173,7 @@ async def test_a_package_shows_the_current_release_first(site: Datasette) -> Non
         "Releases": (
             "develop 5 develop-2025-07-13 3 develop-2025-07-06 2 v0.23.1 1"
             " More: all variants of hdf5, how its specs differ, twins among them"
-            " For programs: JSON, CSV of the specs, install commands, spack.yaml"
+            " For programs: JSON, CSV of the specs, install commands, spack.yaml, list of hashes"
         ),
     }
 

@@ -1,29 +1,36 @@
-"""Rows as input for Spack: `.install` (commands) and `.spack_yaml` (an environment).
+"""Rows as input for Spack: `.install` (commands), `.spack_yaml` (an environment), `.hashes`.
 
-Both are there for every table, row and query of the database that has a column `hash` (or
-`spec`) of DAG hashes. They hold the specs of all rows of a filter, not of one page of them, or
-refuse if these are too many. Each spec comes from the mirror of the newest release that has it.
+They are there for every table, row and query of the database that has a column `hash` (or
+`spec`) of DAG hashes. They hold the specs of all rows, not of one page of them or of the first
+thousand, or refuse if these are too many. In commands and environments each spec comes from the
+mirror of the newest release that has it.
 
-In an environment a spec is `<package>/<hash>`: with `unify: false` Spack takes no hash alone,
-and without it no two specs of one package.
+In an environment a spec is `<package>/<hash>`: with `unify: false` Spack 0.22 takes no hash alone,
+and without it none takes two specs of one package.
 
-Metadata can set the bound:
+A list of hashes has no other line: where Spack reads a file of specs (`spack mirror create --file`)
+it knows no comments.
+
+Metadata can set the bounds:
 
     plugins:
       formats:
-        max_specs: 500
+        max_specs: 500      # of commands, and of an environment
+        max_hashes: 10000
 """
 
 import json
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 from datasette import hookimpl
 from datasette.app import Datasette
-from datasette.database import Database, QueryInterrupted
+from datasette.database import QueryInterrupted
 from datasette.utils import escape_sqlite, path_with_removed_args
 from datasette.utils.asgi import Request
+from datasette.utils.sqlite import sqlite3
 
 from etl.mirrors import PUBLIC_CACHE
 from etl.schema import DEPENDENCIES, NODES
@@ -32,16 +39,31 @@ from web.spack.commands import install as install_command
 from web.spack.names import DAG_HASH, DATABASE
 
 MAX_SPECS = 1000
-"""How many specs one answer has at most, unless metadata says otherwise."""
+"""How many specs commands or an environment have at most, unless metadata says otherwise."""
+
+MAX_HASHES = 300_000
+"""The same for a list of hashes. They are the result of one query, which has a bound in bytes
+(`web.immutable.limits.RESULT_BYTES`)."""
 
 PACKAGE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
 """What Spack allows as the name of a package. Other names are never written."""
 
-SPECS_SQL = """
+HASHES_SQL = """
+    select wanted.hash, specs.hash is not null
+    from (select distinct {column} as hash from ({sql}
+    )) as wanted
+    left join specs on specs.hash = wanted.hash
+    order by specs.package, wanted.hash limit {most}
+"""
+"""The hashes of all rows, and whether they are of specs; those that are not come first."""
+
+ROWS_SQL = "select value as {column} from json_each(:hashes)"
+
+SPECS_SQL = f"""
     select specs.hash, specs.package, releases.name as "release", releases.mirror,
         min(releases.position) as position
-    from json_each(:hashes) as wanted
-    cross join specs on specs.hash = wanted.value
+    from ({ROWS_SQL.format(column="hash")}) as wanted
+    cross join specs on specs.hash = wanted.hash
     cross join spec_releases on spec_releases.spec = specs.hash
     cross join releases on releases.name = spec_releases."release"
     group by specs.hash order by specs.package, specs.hash
@@ -52,6 +74,8 @@ OF_NODES = {NODES.name, DEPENDENCIES.name}
 
 PUBLIC = f"{PUBLIC_CACHE}/"
 """How the addresses of mirrors of Spack's own build cache begin."""
+
+NO_HASH = "Not all rows have the hash of a spec."
 
 EXAMPLE = "select+hash+from+specs+where+package='hdf5'"
 
@@ -81,12 +105,39 @@ class RefusedError(Exception):
     """There is no such answer; the message says why, and what to do instead."""
 
 
+class Rows(NamedTuple):
+    """What Datasette gives a format to write: often the first rows only."""
+
+    datasette: Datasette
+    data: Mapping[str, Any]
+    view_name: str
+
+    def query(self, column: str) -> tuple[str, Mapping[str, Any]]:
+        """Return SQL that gives all rows, or at least this column of them, and its parameters.
+
+        Raises:
+            RefusedError: not all are hashes.
+        """
+        query = self.data.get("query")
+        # The view of a canned query has the name of a table's.
+        if query and self.view_name == "table" and "table" in self.data:
+            return query["sql"].rpartition(" limit ")[0], query["params"]
+        if query and self.data.get("truncated"):
+            # As a part of another query it can end in a comment, but not in a semicolon.
+            return query["sql"].rstrip("; \r\n\t"), query["params"]
+        values = [_value(row[column]) for row in self.data["rows"]]
+        if not all(_is_hash(value) for value in values):  # JSON knows no bytes
+            raise RefusedError(NO_HASH)
+        return ROWS_SQL.format(column=escape_sqlite(column)), {"hashes": json.dumps(values)}
+
+
 @hookimpl  # type: ignore[untyped-decorator]
 def register_output_renderer() -> list[dict[str, Any]]:
-    """Offer the two formats."""
+    """Offer the three formats."""
     return [
         {"extension": "install", "render": install, "can_render": can_render},
         {"extension": "spack_yaml", "render": spack_yaml, "can_render": can_render},
+        {"extension": "hashes", "render": hashes, "can_render": can_render},
     ]
 
 
@@ -104,16 +155,27 @@ async def install(
     datasette: Datasette, request: Request, data: Mapping[str, Any], view_name: str
 ) -> Answer:
     """Answer with a shell script that installs the specs."""
+    rows = Rows(datasette, data, view_name)
     headers = {"content-disposition": 'inline; filename="install.sh"'}
-    return await _answer(datasette, request, data, view_name, install_script, headers)
+    return await _answer(request, rows, _commands, headers)
 
 
 async def spack_yaml(
     datasette: Datasette, request: Request, data: Mapping[str, Any], view_name: str
 ) -> Answer:
     """Answer with an environment that holds the specs, to be saved as spack.yaml."""
+    rows = Rows(datasette, data, view_name)
     headers = {"content-disposition": 'attachment; filename="spack.yaml"'}
-    return await _answer(datasette, request, data, view_name, environment, headers)
+    return await _answer(request, rows, _environment, headers)
+
+
+async def hashes(
+    datasette: Datasette, request: Request, data: Mapping[str, Any], view_name: str
+) -> Answer:
+    """Answer with the hashes of the specs, one a line, as the commands of Spack take them."""
+    rows = Rows(datasette, data, view_name)
+    headers = {"content-disposition": 'inline; filename="hashes.txt"'}
+    return await _answer(request, rows, _list, headers)
 
 
 def install_script(specs: Sequence[Spec]) -> str:
@@ -170,29 +232,52 @@ def _mirrors(specs: Sequence[Spec]) -> list[tuple[str, str]]:
 
 
 async def _answer(
-    datasette: Datasette,
     request: Request,
-    data: Mapping[str, Any],
-    view_name: str,
-    write: Callable[[Sequence[Spec]], str],
+    rows: Rows,
+    write: Callable[[Rows], Awaitable[str]],
     headers: dict[str, str],
 ) -> Answer:
     if "_next" in request.args:
         first_page = path_with_removed_args(request, {"_next"})
         return {"body": "", "status_code": 302, "headers": {"location": first_page}}
     try:
-        specs = await _specs(datasette, data, view_name)
+        return {"body": await write(rows), "content_type": TEXT, "headers": headers}
     except RefusedError as refusal:
         return {"body": f"{refusal}\n", "content_type": TEXT, "status_code": 400}
-    return {"body": write(specs), "content_type": TEXT, "headers": headers}
 
 
-async def _specs(datasette: Datasette, data: Mapping[str, Any], view_name: str) -> list[Spec]:
-    """Return the specs of all rows, sorted by package and hash.
+async def _commands(rows: Rows) -> str:
+    return install_script(await _specs(rows))
+
+
+async def _environment(rows: Rows) -> str:
+    return environment(await _specs(rows))
+
+
+async def _list(rows: Rows) -> str:
+    # Nobody else is answered meanwhile, so it is joined at once, not line by line.
+    return "/" + "\n/".join(await _hashes(rows, "max_hashes", MAX_HASHES)) + "\n"
+
+
+async def _specs(rows: Rows) -> list[Spec]:
+    wanted = await _hashes(rows, "max_specs", MAX_SPECS)
+    db = rows.datasette.get_database(DATABASE)
+    found = await db.execute(SPECS_SQL, {"hashes": json.dumps(wanted)})
+    return [Spec(*row) for row in found]
+
+
+async def _hashes(rows: Rows, setting: str, default: int) -> list[str]:
+    """Return the hashes of all rows' specs, sorted by package and hash.
+
+    Args:
+        rows: The rows.
+        setting: The name, in metadata, of the bound on their number.
+        default: The bound itself, where metadata says nothing.
 
     Raises:
         RefusedError: there are none, too many, or these are rows of something else.
     """
+    data = rows.data
     if data["database"] != DATABASE or data.get("error"):
         raise RefusedError(data.get("error") or "No specs are in this database.")
     if "columns" not in data:
@@ -200,49 +285,34 @@ async def _specs(datasette: Datasette, data: Mapping[str, Any], view_name: str) 
     column = _hash_column(data["columns"])
     if column is None:
         raise RefusedError("These rows have no column hash.")
-    config = datasette.plugin_config("formats") or {}
-    most = config.get("max_specs", MAX_SPECS)
-    db = datasette.get_database(DATABASE)
-    # The view of a canned query has the name of a table's.
-    is_table = view_name == "table" and "table" in data
-    if is_table:
-        hashes = await _of_all_pages(db, data, column, most)
-    else:
-        hashes = {_value(row[column]) for row in data["rows"]}
-    if not hashes:
+    most = int((rows.datasette.plugin_config("formats") or {}).get(setting, default))
+    found = await _of_all_rows(rows, column, most)
+    if not found:
         raise RefusedError("No specs were found.")
-    if len(hashes) > most or (data.get("truncated") and not is_table):
+    if len(found) > most:
         raise RefusedError(
             f"These are more than {most:,} specs, too many for one file. "
             "Filter by package, version, os, target, stack or release, and try again."
         )
-    return await _newest(db, hashes)
+    unknown = [value for value, _ in takewhile(lambda row: not row[1], found)]
+    if not all(_is_hash(value) for value in unknown):
+        raise RefusedError(NO_HASH)
+    if unknown:
+        raise RefusedError("Not all hashes are of specs in this database.")
+    return [row[0] for row in found]
 
 
-async def _of_all_pages(
-    db: Database, data: Mapping[str, Any], column: str, most: int
-) -> set[object]:
-    """Return the different values of a column in a table's rows: all, or one more than `most`."""
-    sql, _, _ = data["query"]["sql"].rpartition(" limit ")
+async def _of_all_rows(rows: Rows, column: str, most: int) -> list[Any]:
+    """Return what HASHES_SQL finds: all values of a column, or one more than `most`."""
+    sql, parameters = rows.query(column)
+    sql = HASHES_SQL.format(column=escape_sqlite(column), sql=sql, most=most + 1)
     try:
-        rows = await db.execute(
-            # The SQL can end in a comment.
-            f"select distinct {escape_sqlite(column)} from ({sql}\n) limit {most + 1}",
-            data["query"]["params"],
-        )
+        found = await rows.datasette.get_database(DATABASE).execute(sql, parameters)
+        return list(found.rows)
     except QueryInterrupted as interrupted:
         raise RefusedError("It took too long to find all rows. Filter more.") from interrupted
-    return {row[0] for row in rows}
-
-
-async def _newest(db: Database, hashes: Collection[object]) -> list[Spec]:
-    if not all(_is_hash(value) for value in hashes):
-        raise RefusedError("Not all rows have the hash of a spec.")
-    found = await db.execute(SPECS_SQL, {"hashes": json.dumps(list(hashes))})
-    specs = [Spec(*row) for row in found]
-    if len(specs) < len(hashes):
-        raise RefusedError("Not all hashes are of specs in this database.")
-    return specs
+    except sqlite3.Error as error:
+        raise RefusedError(f"Not all rows could be found: {error}") from error
 
 
 def _hash_column(columns: Sequence[str]) -> str | None:

@@ -1,18 +1,24 @@
 """Rows as commands and as an environment for Spack: all of them, and nothing else."""
 
+import itertools
 import shlex
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 import yaml
 from datasette.app import Datasette
+from datasette.database import Database, Results
 
 from tests.conftest import build
 from tests.pages import HOSTILE_PACKAGE, dag_hash, spec, write_specs
 from tests.web.conftest import open_site
+from web.immutable.limits import RESULT_BYTES
+from web.spack.formats import MAX_HASHES
+from web.spack.names import HASH_LENGTH
 
 MIRROR = "https://binaries.spack.io/"
 
@@ -142,7 +148,41 @@ async def test_an_environment_is_saved_as_spack_yaml(site: Datasette) -> None:
     assert response.headers["access-control-allow-origin"] == "*"
 
 
-@pytest.mark.parametrize("extension", ["install", "spack_yaml"])
+def lines(*names: str) -> str:
+    return "".join(f"/{dag_hash(name)}\n" for name in names)
+
+
+async def test_a_filter_becomes_a_list_of_hashes(site: Datasette) -> None:
+    response = await site.client.get("/spack-cache/specs.hashes?package=hdf5&os=ubuntu22.04")
+
+    assert response.text == lines("hmpi", "hold", "hser", "htwin")
+    assert response.headers["content-type"] == "text/plain; charset=utf-8"
+    assert response.headers["content-disposition"] == 'inline; filename="hashes.txt"'
+    assert response.headers["access-control-allow-origin"] == "*"
+
+
+async def test_a_list_of_hashes_takes_all_pages_of_a_filter(site: Datasette) -> None:
+    everything = lines(
+        *("evil", "harm", "hmac", "hmpi", "hold", "hser", "htwin"),
+        *("pickle", "np2", "np", "xz"),
+    )
+
+    assert await get(site, "/specs.hashes") == everything
+    assert await get(site, "/specs.hashes", _size="2", _sort_desc="version") == everything
+    assert (await get(site, "/spec_stacks.hashes", _size="2", _labels="on")) == everything
+    response = await site.client.get("/spack-cache/specs.hashes?_size=2&_next=hmac")
+    assert response.headers["location"] == "/spack-cache/specs.hashes?_size=2"
+
+
+async def test_a_row_a_query_and_sql_become_lists_of_hashes(site: Datasette) -> None:
+    assert await get(site, f"/specs/{dag_hash('hser')}.hashes") == lines("hser")
+    assert await get(site, "/twins.hashes") == lines("hmpi", "htwin")
+    assert await get(site, ".hashes", sql="select hash from specs where os = 'sequoia'; -- x") == (
+        lines("hmac")
+    )
+
+
+@pytest.mark.parametrize("extension", ["install", "spack_yaml", "hashes"])
 async def test_hostile_names_are_never_written(extension: str, site: Datasette) -> None:
     text = await get(site, f"/specs.{extension}", package=HOSTILE_PACKAGE)
 
@@ -171,6 +211,7 @@ REFUSED = [
     ("/stack_difference", {}, "Not all rows have the hash of a spec."),
     ("", {"sql": "select '; reboot' as hash"}, "Not all rows have the hash of a spec."),
     ("", {"sql": "select null as hash"}, "Not all rows have the hash of a spec."),
+    ("", {"sql": "select x'00' as hash"}, "Not all rows have the hash of a spec."),
     (
         "",
         {"sql": "select hash || char(10) || 'reboot' as hash from specs"},
@@ -186,20 +227,21 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("path", "parameters", "message"), REFUSED)
-@pytest.mark.parametrize("extension", ["install", "spack_yaml"])
+@pytest.mark.parametrize("extension", ["install", "spack_yaml", "hashes"])
 async def test_what_cannot_be_installed_is_refused(
     path: str, parameters: dict[str, str], message: str, extension: str, site: Datasette
 ) -> None:
     assert await refusal(site, f"{path}.{extension}", **parameters) == f"{message}\n"
 
 
+MANY = ["".join(letters) for letters in itertools.product("bcdefghijk", repeat=3)]
+
+
 @pytest.fixture(scope="module")
 def large_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Datasette]:
     """1,000 specs of one package, and one of another, each in two stacks."""
-    letters = "bcdefghijk"
     folder = tmp_path_factory.mktemp("large")
-    names = [f"{a}{b}{c}" for a in letters for b in letters for c in letters]
-    write_specs(folder / "pages", "develop", "many", *(spec(name) for name in names))
+    write_specs(folder / "pages", "develop", "many", *(spec(name) for name in MANY))
     write_specs(folder / "pages", "develop", "one", spec("one"))
     database = build(Path(folder / "spack-cache.db"), folder / "pages")
     with open_site(database) as datasette:
@@ -224,14 +266,85 @@ async def test_the_bound_is_on_specs_not_on_rows(large_site: Datasette) -> None:
     # 2,000 rows, of 1,000 specs.
     text = await get(large_site, "/spec_stacks.install", spec__not=dag_hash("one"))
     assert text.count("spack install") == 1000
+    sql = f"select spec from spec_stacks where spec <> '{dag_hash('one')}'"
+    assert (await get(large_site, ".install", sql=sql)).count("spack install") == 1000
+
+
+@pytest.mark.parametrize(
+    ("path", "sql"),
+    [
+        ("/specs", None),
+        ("/find_a_binary", None),
+        ("/spec_stacks", None),
+        ("", "select hash from specs"),
+        ("", "select hash, 1 as one from specs where package <> :none order by hash -- all"),
+        ("", "with them as (select spec from spec_stacks) select * from them ; "),
+    ],
+)
+async def test_a_list_of_hashes_can_be_much_longer(
+    path: str, sql: str | None, large_site: Datasette
+) -> None:
+    parameters = {"sql": sql, "none": ""} if sql else {}
+    text = await get(large_site, f"{path}.hashes", **parameters)
+
+    assert text == lines(*MANY, "one")
+
+
+@pytest.mark.parametrize(
+    ("last", "message"),
+    [
+        ("'; reboot'", "Not all rows have the hash of a spec."),
+        (f"'{dag_hash('nonesuch')}'", "Not all hashes are of specs in this database."),
+    ],
+)
+async def test_rows_that_are_not_shown_are_looked_at(
+    last: str, message: str, large_site: Datasette
+) -> None:
+    sql = f"select hash from specs union all select {last}"
+
+    assert await refusal(large_site, ".hashes", sql=sql) == f"{message}\n"
+
+
+async def test_all_rows_of_some_sql_cannot_be_found(large_site: Datasette) -> None:
+    sql = "select hash from specs; -- all"
+
+    assert await refusal(large_site, ".hashes", sql=sql) == (
+        'Not all rows could be found: near ";": syntax error\n'
+    )
+
+
+async def test_the_longest_list_is_a_result_that_a_query_may_have() -> None:
+    assert MAX_HASHES * HASH_LENGTH < RESULT_BYTES
+
+
+async def test_a_list_does_not_depend_on_where_binaries_are(
+    site: Datasette, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    execute = Database.execute
+
+    async def noted(self: Database, sql: str, *args: Any, **options: Any) -> Results:
+        asked.append(sql)
+        return await execute(self, sql, *args, **options)
+
+    monkeypatch.setattr(Database, "execute", noted)
+    await get(site, "/specs.hashes", package="xz", _nofacet="1", _where="1 = 1")
+
+    assert asked
+    assert not any("mirror" in sql for sql in asked)
 
 
 async def test_the_bound_can_be_set(site: Datasette, monkeypatch: pytest.MonkeyPatch) -> None:
-    plugins = {**site.metadata("plugins"), "formats": {"max_specs": 5}}
+    plugins = {**site.metadata("plugins"), "formats": {"max_specs": 5, "max_hashes": 6}}
     monkeypatch.setitem(site._metadata_local, "plugins", plugins)
 
     assert "more than 5 specs" in await refusal(site, "/specs.install", package="hdf5")
     assert (await get(site, "/specs.install", os="ubuntu24.04")) == script("harm")
+    assert "more than 6 specs" in await refusal(site, "/specs.hashes", _sort="os")
+    assert (await get(site, "/specs.hashes", package="hdf5", _sort="os")).count("\n") == 6
+
+
+FORMATS = (".install", ".spack_yaml", ".hashes")
 
 
 class Formats(HTMLParser):
@@ -245,7 +358,7 @@ class Formats(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         path = (dict(attrs).get("href") or "").partition("?")[0]
-        self._path = path if tag == "a" and path.endswith((".install", ".spack_yaml")) else ""
+        self._path = path if tag == "a" and path.endswith(FORMATS) else ""
 
     def handle_data(self, data: str) -> None:
         if self._path:
@@ -260,6 +373,7 @@ async def test_pages_of_specs_lead_to_the_formats(path: str, site: Datasette) ->
     assert links == {
         f"/spack-cache{path}.install": "install commands",
         f"/spack-cache{path}.spack_yaml": "spack.yaml",
+        f"/spack-cache{path}.hashes": "list of hashes",
     }
 
 
@@ -270,7 +384,7 @@ async def test_other_pages_do_not(path: str, site: Datasette) -> None:
     assert Formats((await site.client.get(f"/spack-cache{path}")).text).texts == {}
 
 
-@pytest.mark.parametrize("extension", [".install", ".spack_yaml"])
+@pytest.mark.parametrize("extension", [".install", ".spack_yaml", ".hashes"])
 async def test_without_sql_it_says_what_is_missing(site: Datasette, extension: str) -> None:
     said = await refusal(site, extension)
 

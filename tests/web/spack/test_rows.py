@@ -101,6 +101,7 @@ SPEC = f"/spack-cache/specs/{dag_hash('manyvariants')}"
         "/spack-cache/specs.json?package=long&_size=max",
         "/spack-cache/specs.csv?package=long&_stream=on",
         "/spack-cache/specs.install?package=long",
+        "/spack-cache/specs.hashes?package=long",
         "/spack-cache/spec_variants?_labels=on",
         SPEC,
         f"{SPEC}.json",
