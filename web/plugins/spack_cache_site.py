@@ -18,7 +18,7 @@ from datasette.plugins import pm
 #   outside in: request_log and wrong_use (wrappers), connections, prefix, which completes addresses
 #   for all others, answers, encoding and downloads (these say that they are last: of them the last
 #   one is the outermost), the compression of datasette-gzip, graph, which lets wait, search, which
-#   redirects, loop_turns, which measures what is left, and streams, which sees what Datasette sends;
+#   redirects, loop_turns, which measures what is left, and streams, which sees what is sent;
 # - start: collecting comes last there, to set aside for good what all others have made, and files
 #   says itself that it is first; graph comes after bitmaps, for which it waits;
 # - facets and filters: bitmaps stands around arrays, whose classes it lets count by bitmaps.
