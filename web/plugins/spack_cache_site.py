@@ -33,6 +33,7 @@ PLUGINS = (
     "web.immutable.wrong_use",
     "web.immutable.request_log",
     "web.spack.search",
+    "web.spack.compare",
     "web.spack.not_found",
     "web.spack.home",
     "web.spack.rows",

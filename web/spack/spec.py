@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 from datasette.database import Database
 
 from web.spack.commands import spec_words
-
-PURPOSES = ("build", "link", "run", "test")
-"""What a dependency can be needed for, as columns of `dependencies` call it."""
+from web.spack.dags import PURPOSES
+from web.spack.twins import Explained, explained
 
 MOST_DEPENDENCIES = 500
 """So many dependencies are listed on the page of a spec."""
@@ -105,11 +104,13 @@ class Twin(NamedTuple):
         hash: Its hash.
         stacks: The stacks that hold it in any release.
         releases: The releases that have it, newest first.
+        explained: What it differs in; None of those that come too late to be looked at.
     """
 
     hash: str
     stacks: list[str]
     releases: list[str]
+    explained: Explained | None
 
 
 class SpecPage(NamedTuple):
@@ -165,6 +166,7 @@ async def spec_page(db: Database, spec: str) -> SpecPage:
     needed = [_dependency(found) for found in await db.execute(DEPENDENCIES_SQL, {"hash": spec})]
     dependents = await db.execute(DEPENDENTS_SQL, {"hash": spec})
     twins = await db.execute(TWINS_SQL, {"hash": spec, "most": MOST_TWINS})
+    told = await explained(db, spec, [twin["hash"] for twin in twins])
     return SpecPage(
         row=dict(row),
         variants=json.loads(row["variants"]),
@@ -176,7 +178,12 @@ async def spec_page(db: Database, spec: str) -> SpecPage:
         has_more=len(needed) > MOST_DEPENDENCIES,
         num_dependents=dependents.single_value(),
         twins=[
-            Twin(twin["hash"], json.loads(twin["stacks"]), json.loads(twin["releases"]))
+            Twin(
+                hash=twin["hash"],
+                stacks=json.loads(twin["stacks"]),
+                releases=json.loads(twin["releases"]),
+                explained=told.get(twin["hash"]),
+            )
             for twin in twins
         ],
         num_twins=twins.rows[0]["number"] if twins.rows else 0,

@@ -1,4 +1,4 @@
-// Copies what a button stands beside, and moves to the search box at "/".
+// Copies what a button stands beside, moves to the search box at "/", and counts ticked rows.
 "use strict";
 
 async function copy(text) {
@@ -46,3 +46,15 @@ document.addEventListener("keydown", (event) => {
         box.select();
     }
 });
+
+const compare = document.getElementById("compare");
+if (compare) {
+    const count = () => {
+        const ticked = document.querySelectorAll('input[form="compare"]:checked').length;
+        compare.querySelector("button").disabled = ticked !== 2;
+    };
+    document.addEventListener("change", count);
+    // A browser that goes back to the page ticks again what was ticked.
+    window.addEventListener("pageshow", count);
+    count();
+}
