@@ -35,8 +35,10 @@ Told = dict[tuple[str, str], set[str] | None]
 
 def diff_text(dags: Dags, differences: Differences, pair: Pair) -> str:
     """Return what is true of only one of two DAGs, a line each."""
-    ends = [one for one in differences.pairs(pair) if differences.look(one).dependencies is None]
-    told = [_told(dags.below(root, {one[side] for one in ends})) for side, root in enumerate(pair)]
+    # What is below a node is no difference where nobody knows what is below the other.
+    pairs = differences.pairs(pair)
+    ends = [{one[side] for one in pairs if _is_open(dags[one[1 - side]])} for side in (0, 1)]
+    told = [_told(dags.below(root, ends[side])) for side, root in enumerate(pair)]
     names = [f"{dags[root].name}/{root[:7]}" for root in pair]
     lines = [f"--- {names[0]}", f"+++ {names[1]}", *_sections(*told)]
     if differences.is_cut:
@@ -80,10 +82,16 @@ def _facts(node: Node) -> Iterator[tuple[str, Iterable[str] | None]]:
     for attribute, fact in FACTS.items():
         known = None if fact == "compiler" and names_compiler(node) else values(node, fact)
         yield attribute, () if known in NOTHING else known
-    if node.edges is None:
+    if _is_open(node):
         yield from (("depends_on", None), ("virtual_on_edge", None))
         return
-    needed = [(edge.package, purpose) for edge in node.edges for purpose in edge.purposes]
-    provided = [(edge.package, virtual) for edge in node.edges for virtual in edge.virtuals]
+    edges = node.edges or ()
+    needed = [(edge.package, purpose) for edge in edges for purpose in edge.purposes]
+    provided = [(edge.package, virtual) for edge in edges for virtual in edge.virtuals]
     yield "depends_on", [" ".join(each) for each in needed]
     yield "virtual_on_edge", [" ".join(each) for each in provided]
+
+
+def _is_open(node: Node) -> bool:
+    """Tell whether a node may depend on more than is known; an external one brings its own."""
+    return node.edges is None and node.kind != "external"
