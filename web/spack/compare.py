@@ -36,6 +36,9 @@ from web.spack.names import DATABASE, HASH_LENGTH, begins_hash
 MOST_CHARACTERS = 100
 """Longer texts are cut off: with a package before it, a hash is no longer."""
 
+MOST_QUOTED = 40
+"""Of a text that is too long so much is repeated."""
+
 MOST_CANDIDATES = 8
 """So many hashes that begin alike are named."""
 
@@ -178,11 +181,9 @@ async def _meant(db: Database, field: str, text: str) -> Candidate | Mistake:
     """Return the one node whose hash is, or begins with, what stands behind the last `/`."""
     start = text.rpartition("/")[2].strip().lower()
     if len(text) > MOST_CHARACTERS or len(start) > HASH_LENGTH:
-        return Mistake(
-            f"“{text[:40]}…” is too long for a hash, which has {HASH_LENGTH} characters.",
-            400,
-            field,
-        )
+        shown = cut(text, MOST_QUOTED)
+        message = f"“{shown}” is too long for a hash, which has {HASH_LENGTH} characters."
+        return Mistake(message, 400, field)
     if not start or not begins_hash(start):
         return Mistake(
             f"“{text}” is no hash: hashes have the letters a-z and the digits 2-7 only.", 400, field
