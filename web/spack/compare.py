@@ -26,6 +26,7 @@ from web.spack.differences import (
     Differences,
     Fact,
     Look,
+    Pair,
     facts_of,
     needed,
     values,
@@ -75,6 +76,9 @@ class Mistake(NamedTuple):
     candidates: Sequence[Candidate] = ()
 
 
+NOTHING_TYPED = Mistake("Two specs are needed: a=<hash>&b=<hash>.", 400)
+
+
 class Comparison(NamedTuple):
     """Two specs, and what differs.
 
@@ -86,7 +90,6 @@ class Comparison(NamedTuple):
         causes: The differences at and below them; those without others below them come first.
         notes: What else there is to say, in sentences.
         is_cut: Whether there is more below them than was compared.
-        text: The differences as lines.
     """
 
     a: Node
@@ -96,7 +99,6 @@ class Comparison(NamedTuple):
     causes: list[Cause]
     notes: list[str]
     is_cut: bool
-    text: str
 
     @property
     def different(self) -> list[Fact]:
@@ -141,14 +143,20 @@ async def compare(datasette: Datasette, request: Request) -> Response:
     if ticked:
         typed |= dict(zip("ab", map(_cut, ticked[:2]), strict=False))
         number = "only one is" if len(ticked) == 1 else f"{len(ticked)} are"
-        answer: Comparison | Mistake = Mistake(f"Tick two specs to compare: {number} ticked.", 400)
+        answer: Pair | Mistake = Mistake(f"Tick two specs to compare: {number} ticked.", 400)
     else:
-        answer = await compared(datasette.get_database(DATABASE), **typed)
-    if form == "json":
-        return _json(datasette, answer)
+        answer = await find(datasette, **typed)
+    if isinstance(answer, Mistake):
+        return await _refused(datasette, request, typed, answer)
+    dags = await read_dags(datasette.get_database(DATABASE), answer)
+    differences = Differences(dags)
     if form == "txt":
-        return _text(datasette, answer)
-    return await _html(datasette, request, typed, answer)
+        text = diff_text(dags, differences, answer)
+        return Response.text(text, headers=cors_headers(datasette))
+    compared = comparison(differences, answer)
+    if form == "json":
+        return Response.json(as_json(compared), headers=cors_headers(datasette))
+    return await _html(datasette, request, typed, compared=compared)
 
 
 def request_path(form: str = "") -> str:
@@ -157,13 +165,15 @@ def request_path(form: str = "") -> str:
 
 
 def _cut(text: str) -> str:
+    # With one character more, so that it is seen that there were more.
     return text.strip()[: MOST_CHARACTERS + 1]
 
 
-async def compared(db: Database, a: str, b: str) -> Comparison | Mistake:
-    """Compare the nodes that two texts mean."""
+async def find(datasette: Datasette, a: str, b: str) -> Pair | Mistake:
+    """Return the hashes of the two nodes that two texts mean."""
     if not (a and b):
-        return Mistake("Two specs are needed: a=<hash>&b=<hash>.", 400)
+        return NOTHING_TYPED
+    db = datasette.get_database(DATABASE)
     found = []
     for field, text in (("a", a), ("b", b)):
         meant = await _meant(db, field, text)
@@ -171,10 +181,9 @@ async def compared(db: Database, a: str, b: str) -> Comparison | Mistake:
             return meant
         found.append(meant.hash)
     if found[0] == found[1]:
-        return Mistake(
-            f"Both are the same spec, /{found[0][:7]}: there is nothing to compare.", 400
-        )
-    return await _comparison(db, found[0], found[1])
+        message = f"Both are the same spec, /{found[0][:7]}: there is nothing to compare."
+        return Mistake(message, 400)
+    return found[0], found[1]
 
 
 async def _meant(db: Database, field: str, text: str) -> Candidate | Mistake:
@@ -201,12 +210,9 @@ async def _meant(db: Database, field: str, text: str) -> Candidate | Mistake:
     return nodes[0]
 
 
-async def _comparison(db: Database, a: str, b: str) -> Comparison:
-    dags = await read_dags(db, [a, b])
-    differences = Differences(dags)
-    causes = differences.causes((a, b))
-    look = differences.look((a, b))
-    text = diff_text(dags, differences, (a, b))
+def comparison(differences: Differences, pair: Pair) -> Comparison:
+    """Compare two nodes that were read, with all that is below them."""
+    look, causes = differences.look(pair), differences.causes(pair)
     return Comparison(
         a=look.a,
         b=look.b,
@@ -215,7 +221,6 @@ async def _comparison(db: Database, a: str, b: str) -> Comparison:
         causes=causes,
         notes=_notes(look, is_cut=differences.is_cut),
         is_cut=differences.is_cut,
-        text=text,
     )
 
 
@@ -239,41 +244,42 @@ def _notes(look: Look, *, is_cut: bool) -> list[str]:
     return notes
 
 
-async def _html(
-    datasette: Datasette, request: Request, typed: dict[str, str], answer: Comparison | Mistake
+async def _refused(
+    datasette: Datasette, request: Request, typed: dict[str, str], mistake: Mistake
 ) -> Response:
-    mistake = answer if isinstance(answer, Mistake) else None
-    if not all(typed.values()) and not request.args.getlist("spec"):
+    """Say what is wrong, as the format that was asked for has it."""
+    form, headers = request.url_vars["format"], cors_headers(datasette)
+    if form == "txt":
+        return Response.text(f"{mistake.message}\n", status=mistake.status, headers=headers)
+    if form == "json":
+        told = {"ok": False, "error": mistake.message, "status": mistake.status, "title": None}
+        return Response.json(told, status=mistake.status, headers=headers)
+    if mistake is NOTHING_TYPED:
         # The form says by itself what is to be typed.
-        mistake = None
+        return await _html(datasette, request, typed)
+    return await _html(datasette, request, typed, mistake=mistake)
 
+
+async def _html(
+    datasette: Datasette,
+    request: Request,
+    typed: dict[str, str],
+    *,
+    compared: Comparison | None = None,
+    mistake: Mistake | None = None,
+) -> Response:
     def address(form: str = "", **fields: str) -> str:
         return f"{datasette.urls.path(request_path(form))}?{urlencode(typed | fields)}"
 
     context = {
         "typed": typed,
         "mistake": mistake,
-        "compared": answer if isinstance(answer, Comparison) else None,
+        "compared": compared,
         "address": address,
         "most": MOST_LINES,
     }
     html = await datasette.render_template("compare.html", context, request, "compare")
     return Response.html(html, status=mistake.status if mistake else 200)
-
-
-def _text(datasette: Datasette, answer: Comparison | Mistake) -> Response:
-    headers = cors_headers(datasette)
-    if isinstance(answer, Mistake):
-        return Response.text(f"{answer.message}\n", status=answer.status, headers=headers)
-    return Response.text(answer.text, headers=headers)
-
-
-def _json(datasette: Datasette, answer: Comparison | Mistake) -> Response:
-    headers = cors_headers(datasette)
-    if isinstance(answer, Mistake):
-        told = {"ok": False, "error": answer.message, "status": answer.status, "title": None}
-        return Response.json(told, status=answer.status, headers=headers)
-    return Response.json(as_json(answer), headers=headers)
 
 
 def as_json(compared: Comparison) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """The comparison of two specs: its page, JSON and text, and the ways that lead to it."""
 
-import json
 import re
 import shutil
 import sqlite3
@@ -211,7 +210,13 @@ async def test_what_is_no_spec_is_said(
 
     assert {page.status_code, as_json.status_code, as_text.status_code} == {status}
     assert as_json.json()["error"].startswith(message)
-    assert (as_json.json()["ok"], as_json.json()["status"]) == (False, status)
+    # As Datasette's own have it.
+    assert as_json.json() | {"error": ""} == {
+        "ok": False,
+        "error": "",
+        "status": status,
+        "title": None,
+    }
     assert as_text.text.startswith(message)
     assert as_json.headers["access-control-allow-origin"] == "*"
     # The form keeps what was typed, as far as it can be meant.
@@ -369,11 +374,6 @@ async def test_twins_say_in_what_they_differ(large: Datasette) -> None:
 async def test_of_twins_on_pages_nobody_knows_the_difference(sample: Datasette) -> None:
     html = (await sample.client.get(f"/spack-cache/specs/{dag_hash('pagea')}")).text
 
-    assert (
-        "1 other spec says the same in everything but the hash. Their dependencies differ, or what"
-        " no source lists; of this one no source lists dependencies either."
-        in (sections(html)["Twins"])
-    )
     assert f"{dag_hash('pageb')} not known Compare with /pagebaa" in sections(html)["Twins"]
 
 
@@ -455,15 +455,3 @@ async def test_a_hash_that_is_none_is_never_ticked(sample: Datasette, tmp_path: 
 
     assert ticks(table) == [OTHER_TAR]
     assert EVIL not in table
-
-
-def test_json_of_a_mistake_is_like_that_of_datasette(sample: Datasette) -> None:
-    mistake = compare.Mistake("It is wrong.", 400)
-    answer = compare._json(sample, mistake)
-
-    assert json.loads(str(answer.body)) == {
-        "ok": False,
-        "error": "It is wrong.",
-        "status": 400,
-        "title": None,
-    }
