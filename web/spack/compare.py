@@ -138,7 +138,7 @@ async def compare(datasette: Datasette, request: Request) -> Response:
     ticked = [] if any(typed.values()) else request.args.getlist("spec")
     if len(ticked) == 2:
         typed = dict(zip("ab", map(_cut, ticked), strict=True))
-        location = f"{datasette.urls.path(request_path(form))}?{urlencode(typed)}"
+        location = f"{datasette.urls.path(compare_path(form))}?{urlencode(typed)}"
         return Response.redirect(location, headers=cors_headers(datasette))
     if ticked:
         typed |= dict(zip("ab", map(_cut, ticked[:2]), strict=False))
@@ -159,7 +159,7 @@ async def compare(datasette: Datasette, request: Request) -> Response:
     return await _html(datasette, request, typed, compared=compared)
 
 
-def request_path(form: str = "") -> str:
+def compare_path(form: str = "") -> str:
     """Return the path of the comparison in a format: "" for the page, `json` or `txt`."""
     return f"/-/compare.{form}" if form else "/-/compare"
 
@@ -268,8 +268,11 @@ async def _html(
     compared: Comparison | None = None,
     mistake: Mistake | None = None,
 ) -> Response:
+    # Of what was typed more hashes may begin alike some day.
+    meant = {"a": compared.a.hash, "b": compared.b.hash} if compared else typed
+
     def address(form: str = "", **fields: str) -> str:
-        return f"{datasette.urls.path(request_path(form))}?{urlencode(typed | fields)}"
+        return f"{datasette.urls.path(compare_path(form))}?{urlencode(meant | fields)}"
 
     context = {
         "typed": typed,
