@@ -93,9 +93,20 @@ class Dependencies(NamedTuple):
     only_b: list[Edge]
 
     @property
+    def rows(self) -> list[tuple[Edge | None, Edge | None]]:
+        """All that is not quite the same, side by side."""
+        lone = [(edge, None) for edge in self.only_a], [(None, edge) for edge in self.only_b]
+        same = [pair for pair in self.same if _is_needed_otherwise(*pair)]
+        return [*self.different, *lone[0], *lone[1], *same]
+
+    @property
     def needed_otherwise(self) -> list[tuple[Edge, Edge]]:
         """The pairs that are needed for other purposes, or as other virtual packages."""
-        return [(a, b) for a, b in (*self.same, *self.different) if a[-2:] != b[-2:]]
+        return [pair for pair in (*self.same, *self.different) if _is_needed_otherwise(*pair)]
+
+
+def _is_needed_otherwise(a: Edge, b: Edge) -> bool:
+    return (a.purposes, a.virtuals) != (b.purposes, b.virtuals)
 
 
 class Look(NamedTuple):
@@ -295,15 +306,19 @@ def _pair(found: Dependencies, a: list[Edge], b: list[Edge]) -> None:
         (found.same if a[0].hash == b[0].hash else found.different).append((a[0], b[0]))
         return
     by_hash = {edge.hash: edge for edge in b}
-    found.same.extend((edge, by_hash[edge.hash]) for edge in a if edge.hash in by_hash)
-    known = {edge.hash for edge, _ in found.same}
-    left_a, left_b = (sorted((e for e in s if e.hash not in known), key=_order) for s in (a, b))
-    for provided in sorted({edge.virtuals for edge in left_a} & {e.virtuals for e in left_b}):
-        alike = [[e for e in left if e.virtuals == provided] for left in (left_a, left_b)]
-        for one, other in zip(*alike, strict=False):
-            found.different.append((one, other))
-            left_a.remove(one)
-            left_b.remove(other)
+    same = [(edge, by_hash[edge.hash]) for edge in a if edge.hash in by_hash]
+    found.same.extend(same)
+    known = {edge.hash for edge, _ in same}
+    left = [sorted((e for e in edges if e.hash not in known), key=_order) for edges in (a, b)]
+    of_a, of_b = (_by_virtuals(edges) for edges in left)
+    alike = [
+        pair
+        for each in sorted(of_a.keys() & of_b.keys())
+        for pair in zip(of_a[each], of_b[each], strict=False)
+    ]
+    found.different.extend(alike)
+    known = {edge.hash for pair in alike for edge in pair}
+    left_a, left_b = ([edge for edge in edges if edge.hash not in known] for edges in left)
     for first, second in zip_longest(left_a, left_b):
         if first and second:
             found.different.append((first, second))
@@ -311,6 +326,13 @@ def _pair(found: Dependencies, a: list[Edge], b: list[Edge]) -> None:
             found.only_a.append(first)
         elif second:
             found.only_b.append(second)
+
+
+def _by_virtuals(edges: Iterable[Edge]) -> dict[tuple[str, ...], list[Edge]]:
+    found: dict[tuple[str, ...], list[Edge]] = {}
+    for edge in edges:
+        found.setdefault(edge.virtuals, []).append(edge)
+    return found
 
 
 def _order(edge: Edge) -> tuple[object, ...]:
