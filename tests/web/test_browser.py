@@ -45,6 +45,8 @@ PAGES = {
     "charts": "/-/dashboards/spack-cache",
     "about": "/about",
     "found": "/-/find?q=py",
+    "compared": f"/-/compare?a={dag_hash('hmpi')}&b={dag_hash('harm')}",
+    "not compared": "/-/compare?a=/h&b=nonsense!",
     "not found": "/spack-cache/packages/hdf",
     "mistake": "/spack-cache/packages?_sort=nothing",
     "hostile": f"/spack-cache/specs/{dag_hash('evil')}",
@@ -204,6 +206,23 @@ async def test_a_ci_engineer_sees_what_changed_and_how_a_stack_grew(open_page: O
         assert sections(await page.content())["How it grew"] == (
             "Release Specs develop 4 develop-2025-07-13 3 develop-2025-07-06 3 v0.23.1 2"
         )
+
+
+async def test_a_package_maintainer_ticks_two_specs_to_compare_them(open_page: OpenPage) -> None:
+    async with open_page("/spack-cache/specs?package=hdf5") as page:
+        button = page.get_by_role("button", name="Compare the two ticked")
+        await expect(button).to_be_disabled()
+        await page.get_by_role("checkbox", name="Compare /hmpiaaa").check()
+        await expect(button).to_be_disabled()
+        await page.get_by_role("checkbox", name="Compare /hseraaa").check()
+        await button.click()
+
+        await expect(page).to_have_url(re.compile(rf"a={dag_hash('hmpi')}&b={dag_hash('hser')}$"))
+        await expect(page.get_by_role("region", name="Facts that differ")).to_contain_text("~mpi")
+
+        await page.go_back()
+        await page.get_by_role("checkbox", name="Compare /holdaaa").check()
+        await expect(button).to_be_disabled()
 
 
 async def test_a_ci_engineer_compares_two_stacks(open_page: OpenPage) -> None:

@@ -37,6 +37,7 @@ STARTS = [
     "/-/find?q=hdf5+%2Bmpi",
     "/-/find?q=hdff",
     f"/spack-cache/specs/{dag_hash('hmpi')}",
+    f"/-/compare?spec={dag_hash('hmpi')}&spec={dag_hash('harm')}",
 ]
 """Where the crawl begins: what links lead to, and what they seldom do."""
 

@@ -36,6 +36,7 @@ PLUGINS = (
     "web.spack.needs",
     "web.spack.usage",
     "web.spack.search",
+    "web.spack.compare",
     "web.spack.not_found",
     "web.spack.home",
     "web.spack.rows",

@@ -53,6 +53,9 @@ LONGEST_KEPT = 100
 HASHES = {"hash", "hashes", "spec", "twin", "dependency"}
 """Last words of the names of columns that hold hashes."""
 
+TICKED = ("hash", "spec")
+"""Columns by whose hashes rows of a query's answer can be ticked."""
+
 DIGESTS = {"sha256"}
 VALUE_BYTES = MAX_ROW
 """What visitors' SQL may read of one value (`web.immutable.limits`): any of the database."""
@@ -312,8 +315,13 @@ def prepare_jinja2_environment(env: Any, datasette: Datasette) -> None:
     env.globals["install"] = install
     env.filters["cell"] = lambda value, column: cell(places(), column, value)
     env.filters["element"] = lambda value, column: _element(places(), column, value)
-    env.filters["table_rows"] = lambda rows, columns: table_rows(places(), rows, columns, most)
-    env.filters["query_rows"] = lambda rows, columns: query_rows(rows, columns, most)
+    env.filters["table_rows"] = lambda rows, columns, ticked="": table_rows(
+        places(), rows, columns, most, ticked
+    )
+    env.filters["ticked_column"] = ticked_column
+    env.filters["query_rows"] = lambda rows, columns, ticked="": query_rows(
+        rows, columns, most, ticked
+    )
     env.filters["is_number"] = is_number
     env.filters["is_web_address"] = is_web_address
     env.filters["of"] = of
@@ -343,7 +351,9 @@ def _room(texts: Iterable[Cell], bounds: Bounds) -> int:
     return sum(text.room(bounds) for text in texts)
 
 
-def table_rows(places: Places, rows: Iterable[Any], columns: Sequence[str], most: Bounds) -> Markup:
+def table_rows(
+    places: Places, rows: Iterable[Any], columns: Sequence[str], most: Bounds, ticked: str = ""
+) -> Markup:
     """Return the rows of a table page.
 
     One function writes them all, because a template that does takes twice as long.
@@ -353,29 +363,67 @@ def table_rows(places: Places, rows: Iterable[Any], columns: Sequence[str], most
         rows: Datasette's `display_rows`.
         columns: The columns to be shown.
         most: How much of a cell is shown at most.
+        ticked: The column of hashes by which rows can be ticked, or "".
     """
     classes = {column: _class(column) for column in columns}
 
     def cells(row: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, object]]:
         for data in row:
             if (css := classes.get(data["column"])) is not None:
-                yield f"{css} type-{data['value_type']}", _table_cell(places, data)
+                cell = _table_cell(places, data, data["column"] == ticked)
+                yield f"{css} type-{data['value_type']}", cell
 
     return _rows((list(cells(row)) for row in rows), most)
 
 
-def _table_cell(places: Places, data: Mapping[str, Any]) -> object:
+def _table_cell(places: Places, data: Mapping[str, Any], is_ticked: bool) -> object:
     if data["value_type"] == "pk" and DAG_HASH.fullmatch(data["raw"]):
-        return hash_cell(places, data["raw"])
+        shown = hash_cell(places, data["raw"])
+        return tick(data["raw"]) + shown if is_ticked else shown
     if data["value_type"] == "pk" and len(data["raw"]) > LONGEST_KEY:
         return Cell(places, "", data["raw"])
     return data["value"]
 
 
-def query_rows(rows: Iterable[Sequence[object]], columns: Sequence[str], most: Bounds) -> Markup:
+def query_rows(
+    rows: Iterable[Sequence[object]], columns: Sequence[str], most: Bounds, ticked: str = ""
+) -> Markup:
     """Return the rows of a query's answer, as `table_rows` does for a table."""
     classes = [_class(column) for column in columns]
-    return _rows((list(zip(classes, row, strict=True)) for row in rows), most)
+    place = list(columns).index(ticked) if ticked else -1
+
+    def cells(row: Sequence[object]) -> list[tuple[str, object]]:
+        listed = list(zip(classes, row, strict=True))
+        if ticked and isinstance(shown := row[place], Cell):
+            spec = hash_cell(shown.places, shown.text)
+            listed[place] = classes[place], tick(shown.text) + spec
+        return listed
+
+    return _rows(map(cells, rows), most)
+
+
+def ticked_column(rows: Sequence[Sequence[object]], columns: Sequence[str]) -> str:
+    """Return the column of a query's answer by which its rows can be ticked, or "".
+
+    It holds a hash in each row, and none twice: two are compared.
+    """
+    for column in TICKED:
+        if column not in columns or len(rows) < 2:
+            continue
+        place = columns.index(column)
+        cells = [row[place] for row in rows]
+        hashes = {cell.text for cell in cells if isinstance(cell, Cell)}
+        if len(hashes) == len(cells) and all(map(DAG_HASH.fullmatch, hashes)):
+            return column
+    return ""
+
+
+def tick(spec: str) -> Markup:
+    """Return what ticks a row, to compare its spec with another's (`web.spack.compare`)."""
+    return Markup(  # noqa: S704 (a hash has letters and digits only)
+        f'<input class="tick" type="checkbox" form="compare" name="spec" value="{spec}"'
+        f' aria-label="Compare /{spec[:7]}">'
+    )
 
 
 def _class(column: str) -> str:

@@ -17,13 +17,11 @@ from datasette.utils.asgi import NotFound, Request, Response
 from pyroaring import BitMap
 
 from etl.order import newest_first
+from web.spack.dags import PURPOSES, full_name
 from web.spack.graph import Graph, graph_of
 from web.spack.held import rows_held
 from web.spack.names import DATABASE, SHORT_HASH, Count
 from web.spack.needs import BELOW_SQL
-
-PURPOSES = ("build", "link", "run", "test")
-"""What a dependency can be needed for, as columns of `dependencies` call it."""
 
 MOST_DEPENDENCIES = 500
 """So many dependencies are listed on a page, of each kind."""
@@ -84,7 +82,7 @@ class Node(NamedTuple):
     @property
     def name(self) -> str:
         """Package and version, as far as known."""
-        return "@".join(filter(None, (self.package, self.version)))
+        return full_name(self.package, self.version)
 
     @property
     def short(self) -> str:

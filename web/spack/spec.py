@@ -8,6 +8,7 @@ from datasette.database import Database
 
 from web.spack.commands import spec_words
 from web.spack.dependencies import Dependencies, dependencies_of
+from web.spack.twins import Explained, explained
 
 HELD_SQL = """
     select releases.name, releases.kind, releases.mirror, releases.layout, spec_releases.tarball, (
@@ -71,11 +72,13 @@ class Twin(NamedTuple):
         hash: Its hash.
         stacks: The stacks that hold it in any release.
         releases: The releases that have it, newest first.
+        explained: What it differs in; None of those that come too late to be looked at.
     """
 
     hash: str
     stacks: list[str]
     releases: list[str]
+    explained: Explained | None
 
 
 class SpecPage(NamedTuple):
@@ -124,6 +127,7 @@ async def spec_page(db: Database, spec: str) -> SpecPage:
         )
     ]
     twins = await db.execute(TWINS_SQL, {"hash": spec, "most": MOST_TWINS})
+    told = await explained(db, spec, [twin["hash"] for twin in twins])
     return SpecPage(
         row=dict(row),
         variants=json.loads(row["variants"]),
@@ -133,7 +137,12 @@ async def spec_page(db: Database, spec: str) -> SpecPage:
         held=held,
         dependencies=await dependencies_of(db, spec),
         twins=[
-            Twin(twin["hash"], json.loads(twin["stacks"]), json.loads(twin["releases"]))
+            Twin(
+                hash=twin["hash"],
+                stacks=json.loads(twin["stacks"]),
+                releases=json.loads(twin["releases"]),
+                explained=told.get(twin["hash"]),
+            )
             for twin in twins
         ],
         num_twins=twins.rows[0]["number"] if twins.rows else 0,

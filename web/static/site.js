@@ -1,4 +1,5 @@
-// Copies what a button stands beside, moves to the search box at "/", and loads what is unfolded.
+// Copies what a button stands beside, moves to the search box at "/", loads what is unfolded, and
+// counts ticked rows.
 "use strict";
 
 async function copy(text) {
@@ -65,3 +66,15 @@ document.addEventListener("toggle", async (event) => {
     template.innerHTML = await response.text();
     event.target.replaceChildren(summary, template.content);
 }, true);
+
+const compare = document.getElementById("compare");
+if (compare) {
+    const count = () => {
+        const ticked = document.querySelectorAll('input[form="compare"]:checked').length;
+        compare.querySelector("button").disabled = ticked !== 2;
+    };
+    document.addEventListener("change", count);
+    // A browser that goes back to the page ticks again what was ticked.
+    window.addEventListener("pageshow", count);
+    count();
+}

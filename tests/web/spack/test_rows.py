@@ -116,6 +116,7 @@ SPEC = f"/spack-cache/specs/{dag_hash('manyvariants')}"
         "/spack-cache/twins?package=long",
         "/-/find?q=long@1.5:",
         "/-/find?q=lon",
+        f"/-/compare?a={dag_hash('manyvariants')}&b={dag_hash('other')}",
     ],
 )
 async def test_each_page_shows_the_largest_rows(large_site: Datasette, path: str) -> None:
