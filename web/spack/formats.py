@@ -2,8 +2,9 @@
 
 They are there for every table, row and query of the database that has a column `hash` (or
 `spec`) of DAG hashes. They hold the specs of all rows, not of one page of them or of the first
-thousand, or refuse if these are too many. In commands and environments each spec comes from the
-mirror of the newest release that has it.
+thousand, or refuse if these are too many. Of dependencies that are no binaries nothing is written
+but that they were left out. In commands and environments each spec comes from the mirror of the
+newest release that has it.
 
 In an environment a spec is `<package>/<hash>`: with `unify: false` Spack 0.22 takes no hash alone,
 and without it none takes two specs of one package.
@@ -49,13 +50,15 @@ PACKAGE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
 """What Spack allows as the name of a package. Other names are never written."""
 
 HASHES_SQL = """
-    select wanted.hash, specs.hash is not null
+    select wanted.hash, specs.hash is not null,
+        specs.hash is null and exists (select 1 from nodes where nodes.hash = wanted.hash)
     from (select distinct {column} as hash from ({sql}
     )) as wanted
     left join specs on specs.hash = wanted.hash
     order by specs.package, wanted.hash limit {most}
 """
-"""The hashes of all rows, and whether they are of specs; those that are not come first."""
+"""The hashes of all rows, whether they are of specs, and whether of other nodes; those that are of
+no specs come first."""
 
 ROWS_SQL = "select value as {column} from json_each(:hashes)"
 
@@ -99,6 +102,18 @@ class Spec(NamedTuple):
         """The spec as Spack finds it: by package and hash."""
         package = self.package if PACKAGE.fullmatch(self.package) else ""
         return f"{package}/{self.hash}"
+
+
+class Hashes(NamedTuple):
+    """What all rows hold.
+
+    Attributes:
+        specs: The hashes of specs, sorted by package and hash.
+        left_out: How many others are of dependencies that are no binaries.
+    """
+
+    specs: Sequence[str]
+    left_out: int
 
 
 class RefusedError(Exception):
@@ -178,12 +193,18 @@ async def hashes(
     return await _answer(request, rows, _list, headers)
 
 
-def install_script(specs: Sequence[Spec]) -> str:
-    """Return the shell commands that install specs."""
+def install_script(specs: Sequence[Spec], left_out: int = 0) -> str:
+    """Return the shell commands that install specs.
+
+    Args:
+        specs: The specs.
+        left_out: How many others are no binaries.
+    """
     return "\n".join(
         [
             "#!/bin/sh",
             f"# Installs {_count(specs)} from {_caches(specs)}.",
+            *_left_out(left_out),
             "# A mirror that is there already is reported and does no harm.",
             *(add_mirror(name, url) for name, url in _mirrors(specs)),
             TRUST,
@@ -193,16 +214,21 @@ def install_script(specs: Sequence[Spec]) -> str:
     )
 
 
-def environment(specs: Sequence[Spec]) -> str:
+def environment(specs: Sequence[Spec], left_out: int = 0) -> str:
     """Return the text of a spack.yaml that holds specs.
 
     Every text from the database is a JSON string, which YAML reads as it is meant.
+
+    Args:
+        specs: The specs.
+        left_out: How many others are no binaries.
     """
     return "\n".join(
         [
             f"# {_count(specs)} of {_caches(specs)}. In the folder of this file:",
             "#   spack -D . buildcache keys --install --trust",
             "#   spack -D . install --cache-only",
+            *_left_out(left_out),
             "spack:",
             "  specs:",
             *(f"  - {json.dumps(spec.name)}" for spec in specs),
@@ -218,6 +244,13 @@ def environment(specs: Sequence[Spec]) -> str:
 
 def _count(specs: Sequence[Spec]) -> str:
     return f"{len(specs):,} spec{'' if len(specs) == 1 else 's'}"
+
+
+def _left_out(number: int) -> list[str]:
+    if not number:
+        return []
+    others = "1 dependency that is" if number == 1 else f"{number:,} dependencies that are"
+    return [f"# Left out: {others} no binary here, but external or not in any build cache."]
 
 
 def _caches(specs: Sequence[Spec]) -> str:
@@ -247,27 +280,27 @@ async def _answer(
 
 
 async def _commands(rows: Rows) -> str:
-    return install_script(await _specs(rows))
+    return install_script(*await _specs(rows))
 
 
 async def _environment(rows: Rows) -> str:
-    return environment(await _specs(rows))
+    return environment(*await _specs(rows))
 
 
 async def _list(rows: Rows) -> str:
     # Nobody else is answered meanwhile, so it is joined at once, not line by line.
-    return "/" + "\n/".join(await _hashes(rows, "max_hashes", MAX_HASHES)) + "\n"
+    return "/" + "\n/".join((await _hashes(rows, "max_hashes", MAX_HASHES)).specs) + "\n"
 
 
-async def _specs(rows: Rows) -> list[Spec]:
+async def _specs(rows: Rows) -> tuple[list[Spec], int]:
     wanted = await _hashes(rows, "max_specs", MAX_SPECS)
     db = rows.datasette.get_database(DATABASE)
-    found = await db.execute(SPECS_SQL, {"hashes": json.dumps(wanted)})
-    return [Spec(*row) for row in found]
+    found = await db.execute(SPECS_SQL, {"hashes": json.dumps(wanted.specs)})
+    return [Spec(*row) for row in found], wanted.left_out
 
 
-async def _hashes(rows: Rows, setting: str, default: int) -> list[str]:
-    """Return the hashes of all rows' specs, sorted by package and hash.
+async def _hashes(rows: Rows, setting: str, default: int) -> Hashes:
+    """Return the hashes of all rows.
 
     Args:
         rows: The rows.
@@ -294,12 +327,14 @@ async def _hashes(rows: Rows, setting: str, default: int) -> list[str]:
             f"These are more than {most:,} specs, too many for one file. "
             "Filter by package, version, os, target, stack or release, and try again."
         )
-    unknown = [value for value, _ in takewhile(lambda row: not row[1], found)]
-    if not all(_is_hash(value) for value in unknown):
+    others = list(takewhile(lambda row: not row[1], found))
+    if not all(_is_hash(value) for value, *_ in others):
         raise RefusedError(NO_HASH)
-    if unknown:
+    if not all(is_node for *_, is_node in others):
         raise RefusedError("Not all hashes are of specs in this database.")
-    return [row[0] for row in found]
+    if len(others) == len(found):
+        raise RefusedError("None of these has a binary.")
+    return Hashes([row[0] for row in found[len(others) :]], len(others))
 
 
 async def _of_all_rows(rows: Rows, column: str, most: int) -> list[Any]:

@@ -216,7 +216,7 @@ async def test_a_package_shows_the_packages_that_need_it(cache_site: Datasette) 
         " cmake 1 6.5-20250705 hwloc 1 6.5-20250705 libedit 1 6.5-20250705 openssh 1 6.5-20250705"
         " All that need ncurses, to the end More: all variants of ncurses, how its specs differ,"
         " twins among them For programs: JSON, CSV of the specs, install commands,"
-        " spack.yaml"
+        " spack.yaml, list of hashes"
     )
     for link in links(html):
         if "_needs=" in link.href:

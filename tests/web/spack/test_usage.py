@@ -125,6 +125,26 @@ async def test_what_a_spec_needs_to_run(asked: str, cache_site: Datasette) -> No
     assert {row["has_binary"] for row in elsewhere} == {0}
 
 
+async def test_what_a_spec_needs_can_be_taken_along(cache_site: Datasette) -> None:
+    async def told(extension: str, query: str) -> tuple[int, str]:
+        response = await cache_site.client.get(f"/spack-cache/{query}.{extension}?hash={HDF5}")
+        return response.status_code, response.text
+
+    binaries = {HDF5} | (TOLD.to_run(HDF5) & TOLD.binaries)
+    by_package = sorted(binaries, key=lambda key: (TOLD.nodes[key].package, key))
+    left_out = "# Left out: 2 dependencies that are no binary here, but external or not in any"
+    status, listed = await told("hashes", "needed_to_run")
+    assert (status, listed) == (200, "".join(f"/{key}\n" for key in by_package))
+    for extension, line in (("install", "spack install --cache-only /"), ("spack_yaml", '  - "')):
+        status, text = await told(extension, "needed_to_run")
+        assert status == 200
+        assert f"{left_out} build cache.\n" in text
+        lines = [each for each in text.splitlines() if each.startswith(line)]
+        assert [each.strip('"').rpartition("/")[2] for each in lines] == by_package
+    no_binary = await cache_site.client.get("/spack-cache/needed_to_run.hashes?hash=4xnl3xwvgcq4")
+    assert (no_binary.status_code, no_binary.text) == (400, "None of these has a binary.\n")
+
+
 async def test_what_a_spec_needs_has_a_default(cache_site: Datasette, site: Datasette) -> None:
     def needs_some(key: str) -> bool:
         return any(edge.is_to_run for edge in TOLD.nodes[key].edges)
