@@ -7,8 +7,7 @@
     /spack-cache/specs?_needed_by=t5j5f4nrsz3bxsdtry43izdjflxo5rpb
 
 SQL can ask too: `needs(specs.rowid, '^openmpi@5')` is 1 or 0, and `needs_rows('^openmpi@5')` a JSON
-array of the rowids. `needs_package(specs.rowid, 'openmpi', '5', 'to the end')` is the same, or with
-`directly` that of `%openmpi@5`, for any name that a package can have.
+array of the rowids.
 
 What satisfies a dependency is Spack's own rule (`Spec.satisfies` of Spack 1): `^` is anywhere below
 the spec by links and needs to run, or a direct dependency to build; `%` a direct one for whatever
@@ -18,7 +17,6 @@ of what has no binary only package, version and hash are known, so they satisfy 
 
 import functools
 import json
-import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
@@ -50,12 +48,6 @@ FEW_ROWS = 5_000
 
 LANGUAGES = ("c", "cxx", "fortran")
 """What a compiler provides to the specs of Spack 1.0 and newer."""
-
-VERSIONS = re.compile(r"[\w.,:=+-]{1,500}", re.ASCII)
-"""What Spack allows in a constraint on a version."""
-
-DIRECTLY, TO_THE_END = "directly", "to the end"
-"""How the questions say what `%` and `^` are."""
 
 VERSIONS_SQL = "select value from packages, json_each(versions) where name = ?"
 
@@ -229,27 +221,6 @@ def needs_in(text: str) -> Sequence[Need]:
     return sought.needs
 
 
-def need_of_package(package: str, versions: str, how: str) -> Need:
-    """Return what is asked for by the fields of a question.
-
-    Args:
-        package: The name of a package, or of a virtual.
-        versions: Constraints on its version, or "".
-        how: `to the end` or `directly`.
-
-    Raises:
-        MeaninglessError: the versions are none.
-    """
-    constraint = versions.replace(" ", "")
-    if constraint and not VERSIONS.fullmatch(constraint):
-        raise MeaninglessError(
-            f"“{versions[:MOST_CHARACTERS]}” are no versions in Spack's syntax. Such as these are:"
-            " 5.6, 5.6.0:5.6.1, :3.0.12, =1.14.5, and several with commas between them."
-        )
-    node = Sought(words=(package,), versions=(constraint,) if constraint else ())
-    return Need(how == DIRECTLY, (), node)
-
-
 def _fits(version: str, constraints: Iterable[str]) -> bool:
     return all(satisfies(version, constraint) for constraint in constraints)
 
@@ -261,7 +232,13 @@ def _numbers(rows: Iterable[Sequence[int]]) -> BitMap:
 _needs: WeakKeyDictionary[Datasette, Needs] = WeakKeyDictionary()
 
 
-def _needs_with(datasette: Datasette, graph: Graph) -> Needs:
+def needs_with(datasette: Datasette, graph: Graph) -> Needs:
+    """Return what tells which specs of a site depend on something.
+
+    Args:
+        datasette: The site.
+        graph: Its dependencies.
+    """
     if datasette not in _needs:
         _needs[datasette] = Needs(Path(datasette.get_database(DATABASE).path), graph)
     return _needs[datasette]
@@ -291,7 +268,7 @@ async def needs_of(datasette: Datasette) -> Needs:
     Raises:
         DatasetteError: the server does not keep the dependencies.
     """
-    return _needs_with(datasette, _needed(await graph_of(datasette)))
+    return needs_with(datasette, _needed(await graph_of(datasette)))
 
 
 @hookimpl  # type: ignore[untyped-decorator]
@@ -303,12 +280,7 @@ def prepare_connection(conn: sqlite3.Connection, database: str, datasette: Datas
     # A query asks for each of its rows, and hardly ever for two things.
     @functools.lru_cache(maxsize=2)
     def rows(text: str) -> BitMap:
-        return _needs_with(datasette, needed_graph(datasette)).rows(needs_in(text))
-
-    @functools.lru_cache(maxsize=2)
-    def rows_of_package(package: str, versions: str, how: str) -> BitMap:
-        needs = _needs_with(datasette, needed_graph(datasette))
-        return needs.rows([need_of_package(package, versions, how)])
+        return needs_with(datasette, needed_graph(datasette)).rows(needs_in(text))
 
     def needs(rowid: int, text: str) -> bool:
         return rowid in rows(text)
@@ -316,10 +288,7 @@ def prepare_connection(conn: sqlite3.Connection, database: str, datasette: Datas
     def needs_rows(text: str) -> str:
         return json.dumps(rows(text).to_array().tolist())
 
-    def needs_package(rowid: int, package: str, versions: str, how: str) -> bool:
-        return how in {DIRECTLY, TO_THE_END} and rowid in rows_of_package(package, versions, how)
-
-    for function in (needs, needs_rows, needs_package):
+    for function in (needs, needs_rows):
         number = function.__code__.co_argcount
         conn.create_function(function.__name__, number, explaining(function), deterministic=True)
 

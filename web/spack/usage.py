@@ -1,8 +1,12 @@
 """Functions for the SQL of questions that count who needs what in a release.
 
 Each takes a release and a stack of it, or '' for the whole release, whose binaries count, and gives
-a JSON array for `json_each`, those with the largest numbers first:
+a JSON array for `json_each`:
 
+- `packages_needing(release, stack, package, versions, how)`: the packages whose binaries depend on
+  one, or on a range of its versions, and how many do; `how` is `directly` or `to the end`, which
+  mean what `%` and `^` do (needs.py);
+- `specs_needing`, with the same arguments: the rowids of these binaries, by package;
 - `most_needed_nodes(release, stack, kind)`: of each dependency its hash, and how many binaries
   depend on it directly; `kind` is that of `nodes`, or '' for any;
 - `most_needed_packages(release, stack)`: of each package its name, of how many packages and how
@@ -13,6 +17,7 @@ a JSON array for `json_each`, those with the largest numbers first:
 """
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
@@ -27,10 +32,17 @@ from pyroaring import BitMap
 from web.spack.graph import Graph
 from web.spack.held import rows_held
 from web.spack.names import DATABASE
-from web.spack.needs import explaining, needed_graph
+from web.spack.needs import MeaninglessError, Needs, explaining, needed_graph, needs_with
+from web.spack.syntax import MOST_CHARACTERS, Need, Sought
 
 MOST = 2_000
 """So many are told, since one value of SQL has a bound; an answer has fewer rows."""
+
+VERSIONS = re.compile(r"[\w.,:=+-]{1,500}", re.ASCII)
+"""What Spack allows in a constraint on a version."""
+
+HOW = {"directly": True, "to the end": False}
+"""How a package can be needed, and whether that is directly."""
 
 EXTERNALS_SQL = "select hash from nodes where kind = 'external'"
 
@@ -44,13 +56,39 @@ class Asked(NamedTuple):
 
     Attributes:
         graph: The dependencies.
+        needs: Tells which specs depend on something.
         connection: To the database.
         rows: The binaries that count.
     """
 
     graph: Graph
+    needs: Needs
     connection: sqlite3.Connection
     rows: BitMap
+
+
+def packages_needing(asked: Asked, *needed: str) -> list[tuple[str, int]]:
+    """Return packages and how many of their binaries depend on another package, the most first."""
+    counts = asked.graph.count_by_package(_needing(asked, *needed))
+    return sorted(counts, key=lambda count: (-count[1], count[0]))[:MOST]
+
+
+def specs_needing(asked: Asked, *needed: str) -> list[int]:
+    """Return the rows of the binaries that depend on a package."""
+    return _needing(asked, *needed)[:MOST].to_array().tolist()
+
+
+def _needing(asked: Asked, package: str, versions: str, how: str) -> BitMap:
+    constraint = versions.replace(" ", "")
+    if constraint and not VERSIONS.fullmatch(constraint):
+        raise MeaninglessError(
+            f"“{versions[:MOST_CHARACTERS]}” are no versions in Spack's syntax. Such as these are:"
+            " 5.6, 5.6.0:5.6.1, :3.0.12, =1.14.5, and several with commas between them."
+        )
+    if how not in HOW:
+        return BitMap()
+    node = Sought(words=(package,), versions=(constraint,) if constraint else ())
+    return asked.needs.rows([Need(HOW[how], (), node)]) & asked.rows
 
 
 def most_needed_nodes(asked: Asked, kind: str) -> list[tuple[str, int]]:
@@ -126,6 +164,8 @@ def _with_hashes(asked: Asked, counts: dict[int, int]) -> list[tuple[str, int]]:
 
 
 FUNCTIONS: dict[str, tuple[int, Callable[..., Any]]] = {
+    "packages_needing": (5, packages_needing),
+    "specs_needing": (5, specs_needing),
     "most_needed_nodes": (3, most_needed_nodes),
     "most_needed_packages": (2, most_needed_packages),
     "holes": (2, holes),
@@ -157,5 +197,6 @@ def _answer(
     uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
     with closing(sqlite3.connect(uri, uri=True)) as connection:
         rows = rows_held(datasette, connection, release or "", stack or "")
-        answer = function(Asked(graph, connection, rows), *others)
+        needs = needs_with(datasette, graph)
+        answer = function(Asked(graph, needs, connection, rows), *others)
     return answer if isinstance(answer, int) else json.dumps(answer)
