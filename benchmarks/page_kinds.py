@@ -116,6 +116,7 @@ class Data:
             own = {
                 **{name: spec[name] for name in ("package", "hash", *_COLUMNS)},
                 "machine": spec["target"],
+                "versions": f":{spec['version']}",
                 "stack": self._element(spec["stacks"]),
                 "release": self._element(spec["releases"]),
                 "variant": self._element(spec["variants"]),
@@ -143,6 +144,7 @@ def page_kinds(connection: sqlite3.Connection, most: int, seed: int = 1) -> list
     kinds = [
         *_pages(data),
         *_tables(data),
+        *_dependencies(data),
         *_faceted(data),
         *_searches(data),
         *_exports(data),
@@ -215,6 +217,45 @@ def _tables(data: Data) -> Iterator[Kind]:
     for name, key in (("sources", "path"), ("targets", "name")):
         keys = data.shuffled(data.values(f"SELECT {key} FROM {name} ORDER BY {key}"))
         yield Kind(f"row of `{name}`", 40, _rows(name, keys))
+
+
+def _dependencies(data: Data) -> Iterator[Kind]:
+    most_needed = data.values(_MOST_NEEDED)
+    if not most_needed:
+        return
+    binaries = [key for key in most_needed if data.values(_IS_BINARY.format(key))]
+    others = [key for key in most_needed if key not in binaries]
+    hashes = (spec["hash"] for spec in data.specs())
+    yield Kind("spec, of the 100 most needed", 40, _rows("specs", iter(binaries)))
+    yield Kind("node, of the 100 most needed", 40, _rows("nodes", iter(others)))
+    yield Kind("a level of a tree", 40, (f"/-/dependencies/{key}" for key in hashes))
+    yield Kind(
+        "two specs of a package compared", 60, _asked("/-/compare", data.shuffled_rows(_PAIRS))
+    )
+    for ending in ("json", "txt"):
+        compared = _asked(f"/-/compare.{ending}", data.shuffled_rows(_PAIRS))
+        yield Kind(f"two specs of a package compared, {ending}", 60, compared)
+    name = "`specs` with its facets, of what needs"
+    packages = data.values(_NEEDED_PACKAGES)
+    for sigil, way in (("^", "to the end"), ("%", "directly")):
+        needs = ([("_needs", f"{sigil}{package}")] for package in packages)
+        yield Kind(f"{name} a package {way}", 200, _asked(_SPECS, needs))
+    needed = ([("_needed_by", spec["hash"])] for spec in data.specs())
+    yield Kind("`specs` with its facets, of what a spec needs to run", 200, _asked(_SPECS, needed))
+
+
+_MOST_NEEDED = """
+    SELECT dependency FROM dependencies GROUP BY dependency ORDER BY count(*) DESC LIMIT 100
+"""
+_IS_BINARY = "SELECT 1 FROM specs WHERE hash = '{}'"
+_NEEDED_PACKAGES = """
+    SELECT package FROM dependencies JOIN specs ON hash = dependency
+    GROUP BY package ORDER BY count(*) DESC, package LIMIT 200
+"""
+_PAIRS = """
+    SELECT a.hash AS a, b.hash AS b FROM specs AS a JOIN specs AS b ON b.rowid = a.rowid + 1
+    WHERE a.package = b.package AND a.rowid % 50 = 0 LIMIT 1000
+"""
 
 
 def _faceted(data: Data) -> Iterator[Kind]:
