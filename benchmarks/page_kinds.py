@@ -238,8 +238,8 @@ def _dependencies(data: Data) -> Iterator[Kind]:
     name = "`specs` with its facets, of what needs"
     packages = data.values(_NEEDED_PACKAGES)
     for sigil, way in (("^", "to the end"), ("%", "directly")):
-        needs = ([("_needs", f"{sigil}{package}")] for package in packages)
-        yield Kind(f"{name} a package {way}", 200, _asked(_SPECS, needs))
+        needs = [[("_needs", f"{sigil}{package}")] for package in packages]
+        yield Kind(f"{name} a package {way}", 200, _asked(_SPECS, iter(needs)))
     needed = ([("_needed_by", spec["hash"])] for spec in data.specs())
     yield Kind("`specs` with its facets, of what a spec needs to run", 200, _asked(_SPECS, needed))
 

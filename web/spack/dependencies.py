@@ -33,13 +33,13 @@ DIRECT_SQL = f"""
     where dependencies.spec = :hash order by package, version, hash
 """
 
+# Of a join with what is below, SQLite first makes a Bloom filter of all nodes.
 FLAT_SQL = f"""
     select nodes.hash, nodes.package, nodes.version, nodes.kind, nodes.external, specs.size,
         (select json_group_array("release") from spec_releases where spec = nodes.hash) as releases
-    from ({BELOW_SQL.format(":hash")}) as below
-    cross join nodes on nodes.hash = below.hash
-    left join specs on specs.hash = nodes.hash
-    where nodes.hash <> :hash order by nodes.package, nodes.version, nodes.hash
+    from nodes left join specs on specs.hash = nodes.hash
+    where nodes.hash in ({BELOW_SQL.format(":hash")}) and nodes.hash <> :hash
+    order by nodes.package, nodes.version, nodes.hash
 """
 
 ALL_SQL = """
