@@ -13,6 +13,11 @@ PACKAGES_SQL = """
 """
 
 
+INDEXES_SQL = """
+    select 1 from sources where stack = :stack and "release" = :release and kind = 'index' limit 1
+"""
+
+
 class StackPage(NamedTuple):
     """What is known of a stack.
 
@@ -22,6 +27,7 @@ class StackPage(NamedTuple):
         lacking: The release that was to be shown but does not have the stack, or "".
         packages: The stack's packages in that release.
         growth: The releases that have the stack, newest first.
+        has_index: Whether an index tells of it in the release, and so of dependencies.
     """
 
     name: str
@@ -29,6 +35,7 @@ class StackPage(NamedTuple):
     lacking: str
     packages: list[Count]
     growth: list[Count]
+    has_index: bool
 
     @property
     def num_specs(self) -> int:
@@ -59,11 +66,14 @@ async def stack_page(db: Database, name: str, *, release: str) -> StackPage:
     wanted = release or releases[0]
     held = [count.value for count in growth]
     shown = wanted if wanted in held else held[0]
-    packages = await db.execute(PACKAGES_SQL, {"stack": name, "release": shown})
+    place = {"stack": name, "release": shown}
+    packages = await db.execute(PACKAGES_SQL, place)
+    indexes = await db.execute(INDEXES_SQL, place)
     return StackPage(
         name=name,
         release=shown,
         lacking="" if shown == wanted else wanted,
         packages=[Count(*row) for row in packages],
         growth=growth,
+        has_index=bool(indexes.rows),
     )

@@ -211,11 +211,11 @@ async def test_a_package_shows_the_packages_that_need_it(cache_site: Datasette) 
     shown = sections(html)["Packages that need it"]
 
     assert shown == (
-        "Packages whose binaries in develop depend directly on ncurses, how many of them, and on"
-        " which versions. gettext 2 6.5-20250705 python 2 6.5-20250705 readline 2 6.5-20250705"
-        " cmake 1 6.5-20250705 hwloc 1 6.5-20250705 libedit 1 6.5-20250705 openssh 1 6.5-20250705"
-        " All that need ncurses, to the end More: all variants of ncurses, how its specs differ,"
-        " twins among them For programs: JSON, CSV of the specs, install commands,"
+        "Packages whose binaries in develop depend directly on ncurses. Package Binaries On versions"
+        " gettext 2 6.5-20250705 python 2 6.5-20250705 readline 2 6.5-20250705 cmake 1 6.5-20250705"
+        " hwloc 1 6.5-20250705 libedit 1 6.5-20250705 openssh 1 6.5-20250705 The same as an answer"
+        " that can be taken along, all that do to the end More: all variants of ncurses, how its"
+        " specs differ, twins among them For programs: JSON, CSV of the specs, install commands,"
         " spack.yaml, list of hashes"
     )
     for link in links(html):
