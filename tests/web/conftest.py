@@ -101,10 +101,10 @@ def cache_site(cache_database: Path) -> Iterator[Datasette]:
         yield datasette
 
 
-@pytest.fixture(scope="session")
-def served(made_database: Path) -> Iterator[str]:
-    """The address of a real server of the made-up pages, without a slash at the end."""
-    with open_site(made_database) as datasette, socket.create_server(("127.0.0.1", 0)) as listener:
+@contextmanager
+def serve(database: Path) -> Iterator[str]:
+    """The address of a real server of a database, without a slash at the end."""
+    with open_site(database) as datasette, socket.create_server(("127.0.0.1", 0)) as listener:
         server = uvicorn.Server(uvicorn.Config(datasette.app(), ws="none", log_level="warning"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
@@ -115,3 +115,17 @@ def served(made_database: Path) -> Iterator[str]:
         yield f"http://{host}:{port}"
         server.should_exit = True
         thread.join()
+
+
+@pytest.fixture(scope="session")
+def served(made_database: Path) -> Iterator[str]:
+    """The address of a real server of the made-up pages."""
+    with serve(made_database) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def served_caches(cache_database: Path) -> Iterator[str]:
+    """The address of a real server of the build caches in the repository."""
+    with serve(cache_database) as address:
+        yield address

@@ -51,6 +51,7 @@ PAGES = {
     "mistake": "/spack-cache/packages?_sort=nothing",
     "hostile": f"/spack-cache/specs/{dag_hash('evil')}",
 }
+HDF5 = "dcx5txiifptzw53fzzefdriu7yarnyag"
 PHONE = {"width": 375, "height": 800}
 
 OpenPage = Callable[..., AbstractAsyncContextManager[Page]]
@@ -78,7 +79,18 @@ async def browser() -> AsyncIterator[Browser]:
 
 @pytest.fixture
 def open_page(browser: Browser, served: str) -> OpenPage:
-    """A function that opens the site; at the end nothing may have left the machine or failed."""
+    """A function that opens the site of the made-up pages."""
+    return opener(browser, served)
+
+
+@pytest.fixture
+def open_caches(browser: Browser, served_caches: str) -> OpenPage:
+    """A function that opens the site of the build caches in the repository."""
+    return opener(browser, served_caches)
+
+
+def opener(browser: Browser, served: str) -> OpenPage:
+    """A function that opens a site; at the end nothing may have left the machine or failed."""
 
     @asynccontextmanager
     async def open_one(path: str, **options: Any) -> AsyncIterator[Page]:
@@ -323,6 +335,72 @@ async def test_what_scrolls_and_what_unfolds_can_be_reached_by_keyboard(
         await summary.focus()
         await page.keyboard.press("Enter")
         await expect(page.get_by_label("Sort by")).to_be_visible()
+
+
+async def test_dependencies_open_level_by_level(open_caches: OpenPage) -> None:
+    async with open_caches(f"/spack-cache/specs/{HDF5}") as page:
+        tree = page.locator(".tree > ul > li")
+        openmpi = tree.filter(has_text="openmpi@5.0.8")
+        await openmpi.get_by_text("17 below").click()
+        below = openmpi.locator("> details > ul > li")
+        await expect(below).to_have_count(9)
+        await expect(below.filter(has_text="hwloc@2.12.2")).to_contain_text("build, link")
+
+        hwloc = below.filter(has_text="hwloc@2.12.2").first
+        await hwloc.get_by_text("below").first.press("Enter")
+        await expect(hwloc.locator("> details > ul > li").first).to_be_visible()
+        await hwloc.get_by_role("link", name="hwloc@2.12.2").click()
+        await expect(page.get_by_role("heading", level=1)).to_contain_text("hwloc@2.12.2")
+
+
+async def test_a_level_that_cannot_be_loaded_leads_to_a_page(open_caches: OpenPage) -> None:
+    async with open_caches(f"/spack-cache/specs/{HDF5}") as page:
+        await page.route("**/-/dependencies/*", lambda route: route.abort())
+        await page.locator(".tree").get_by_text("17 below").click()
+        await page.get_by_role("link", name="Its dependencies").first.click()
+        await expect(page.get_by_role("heading", level=1)).to_contain_text("openmpi@5.0.8")
+
+
+async def test_dependencies_are_there_without_javascript(open_caches: OpenPage) -> None:
+    async with open_caches(f"/spack-cache/specs/{HDF5}", java_script_enabled=False) as page:
+        await page.get_by_text("What it needs to run, to the end, each once").click()
+        await expect(page.locator(".flat li")).to_have_count(25)
+        await page.locator(".tree").get_by_text("17 below").click()
+        await page.get_by_role("link", name="Its dependencies").first.click()
+        await expect(page.get_by_role("heading", level=1)).to_contain_text("openmpi@5.0.8")
+
+
+async def test_who_needs_a_package_is_three_clicks_away(open_caches: OpenPage) -> None:
+    async with open_caches("/") as page:
+        await page.get_by_role("searchbox").first.fill("^zlib-ng@2.2.4")
+        await page.keyboard.press("Enter")
+        filters = page.get_by_role("list", name="Filters in use")
+        await expect(filters).to_contain_text("depends on ^zlib-ng@2.2.4")
+        await filters.get_by_role("link", name="Remove filter: depends on ^zlib-ng@2.2.4").click()
+        await expect(filters).to_have_count(0)
+
+
+OF_DEPENDENCIES = {
+    "a spec": f"/spack-cache/specs/{HDF5}",
+    "a node": "/spack-cache/nodes/4xnl3xwvgcq4tykouo5llmzxf2sp56n7",
+    "a package": "/spack-cache/packages/zlib-ng",
+    "a question": "/spack-cache/dependents?package=zlib-ng",
+}
+
+
+@pytest.mark.parametrize("name", OF_DEPENDENCIES)
+async def test_pages_of_dependencies_are_accessible_and_fit(
+    name: str, open_caches: OpenPage
+) -> None:
+    for options in ({}, {"viewport": PHONE}, {"color_scheme": "dark"}):
+        async with open_caches(OF_DEPENDENCIES[name], **options) as page:
+            for details in await page.locator(".tree > ul > li > details > summary").all():
+                await details.click()
+            await page.wait_for_load_state("networkidle")
+            found = await Axe().run(page)
+            assert found.response["violations"] == []
+            width = await page.evaluate("document.documentElement.scrollWidth - innerWidth")
+            assert width <= 0
 
 
 async def test_everything_that_only_shows_works_without_javascript(open_page: OpenPage) -> None:
