@@ -282,11 +282,12 @@ def prepare_connection(conn: sqlite3.Connection, database: str, datasette: Datas
     def rows(text: str) -> BitMap:
         return needs_with(datasette, needed_graph(datasette)).rows(needs_in(text))
 
-    def needs(rowid: int, text: str) -> bool:
-        return rowid in rows(text)
+    def needs(rowid: object, text: object) -> bool:
+        # SQL knows no types of arguments, and bitmaps no other numbers.
+        return isinstance(rowid, int) and 0 <= rowid < 2**32 and rowid in rows(str(text))
 
-    def needs_rows(text: str) -> str:
-        return json.dumps(rows(text).to_array().tolist())
+    def needs_rows(text: object) -> str:
+        return json.dumps(rows(str(text)).to_array().tolist())
 
     for function in (needs, needs_rows):
         number = function.__code__.co_argcount
@@ -294,13 +295,16 @@ def prepare_connection(conn: sqlite3.Connection, database: str, datasette: Datas
 
 
 def explaining(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function for SQL whose `DatasetteError` is what the query ends in.
+    """Return a function for SQL that is NULL where an argument is, as SQL's own mostly are.
 
-    Of an error of a function SQLite tells only that there was one.
+    Its `DatasetteError` is what the query ends in: of an error of a function SQLite tells only that
+    there was one.
     """
 
     @functools.wraps(function)
     def explained(*arguments: Any) -> Any:
+        if None in arguments:
+            return None
         try:
             return function(*arguments)
         except DatasetteError as error:

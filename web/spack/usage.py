@@ -85,7 +85,7 @@ def _needing(asked: Asked, package: str, versions: str, how: str) -> BitMap:
             f"“{versions[:MOST_CHARACTERS]}” are no versions in Spack's syntax. Such as these are:"
             " 5.6, 5.6.0:5.6.1, :3.0.12, =1.14.5, and several with commas between them."
         )
-    if how not in HOW:
+    if how not in HOW or not package:
         return BitMap()
     node = Sought(words=(package,), versions=(constraint,) if constraint else ())
     return asked.needs.rows([Need(HOW[how], (), node)]) & asked.rows
@@ -151,7 +151,8 @@ def _of_kind(asked: Asked, kind: str) -> BitMap | None:
     if kind == "external":
         return externals
     others = BitMap(graph.others.values())
-    return others - externals if kind == "missing" else BitMap(graph.dependencies) - others
+    binaries = BitMap(graph.dependencies) - others
+    return {"missing": others - externals, "binary": binaries}.get(kind, BitMap())
 
 
 def _with_hashes(asked: Asked, counts: dict[int, int]) -> list[tuple[str, int]]:
@@ -187,16 +188,16 @@ def prepare_connection(conn: sqlite3.Connection, database: str, datasette: Datas
 def _answer(
     datasette: Datasette,
     function: Callable[..., Any],
-    release: str | None,
-    stack: str | None,
-    *others: str,
+    *arguments: object,
 ) -> str | int:
     graph = needed_graph(datasette)
     path = Path(datasette.get_database(DATABASE).path)
     # Datasette's connection is busy with the statement that asks.
     uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
     with closing(sqlite3.connect(uri, uri=True)) as connection:
-        rows = rows_held(datasette, connection, release or "", stack or "")
+        # SQL knows no types of arguments.
+        release, stack, *others = map(str, arguments)
+        rows = rows_held(datasette, connection, release, stack)
         needs = needs_with(datasette, graph)
         answer = function(Asked(graph, needs, connection, rows), *others)
     return answer if isinstance(answer, int) else json.dumps(answer)

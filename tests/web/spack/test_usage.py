@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -331,3 +332,47 @@ async def test_questions_wait_until_the_dependencies_are_read(
     assert waiting == [False, False]
     assert answers[0].json()[0]["package"] == "glibc"
     assert answers[1].status_code == 200
+
+
+async def test_names_that_bitmaps_cannot_hold_are_counted_all_the_same(tmp_path: Path) -> None:
+    hdf5, zlib = record("hdf5", deps=[dep("zlib")]), record("zlib")
+    write_layout3(tmp_path / "ours", index(hdf5, zlib))
+    write_layout3(tmp_path / "theirs", index(zlib))
+    database = build(
+        tmp_path / "spack-cache.db", f"a\\b={tmp_path / 'ours'}", f"c={tmp_path / 'theirs'}"
+    )
+    with open_site(database) as site:
+        for release, number in (("a\\b", 1), ("c", 0)):
+            found = await rows(site, "dependents", package="zlib", release=release)
+            assert [row["num_specs"] for row in found] == [1] * number
+        everywhere = await site.client.get("/spack-cache/packages/zlib?release=all")
+        assert "any release depend directly on zlib" in everywhere.text
+
+
+ODD = [
+    ("needs(null, '^xz')", None),
+    ("needs(1, null)", None),
+    ("needs(-1, '^xz')", 0),
+    ("needs(1e300, '^xz')", 0),
+    ("needs('1', '^xz')", 0),
+    ("needs(9223372036854775807, '^xz')", 0),
+    ("needs_rows(null)", None),
+    ("most_needed_packages(null, '')", None),
+    ("most_needed_packages('develop', null)", None),
+    ("most_needed_packages(5, x'00')", "[]"),
+    ("num_holes('develop', 1.5)", 0),
+    ("most_needed_nodes('develop', '', 'no such kind')", "[]"),
+    ("specs_needing('develop', '', 'xz', '', 'otherwise')", "[]"),
+    ("packages_needing('develop', '', '', '', 'directly')", "[]"),
+]
+
+
+@pytest.mark.parametrize(("sql", "value"), ODD)
+async def test_functions_take_whatever_sql_gives_them(
+    sql: str, value: object, cache_site: Datasette
+) -> None:
+    query = urlencode({"sql": f"select {sql} as x", "_shape": "array"})
+    response = await cache_site.client.get(f"/spack-cache.json?{query}")
+
+    assert response.status_code == 200, response.text
+    assert response.json() == [{"x": value}]
