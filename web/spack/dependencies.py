@@ -20,7 +20,7 @@ from etl.order import newest_first
 from web.spack.dags import PURPOSES, full_name
 from web.spack.graph import Graph, graph_of
 from web.spack.held import rows_held
-from web.spack.names import DATABASE, SHORT_HASH, Count
+from web.spack.names import DATABASE, OTHER_NODES, SHORT_HASH, Count
 from web.spack.needs import BELOW_SQL
 
 MOST_DEPENDENCIES = 500
@@ -53,10 +53,10 @@ ALL_SQL = """
 
 NUMBER_SQL = "select rowid from specs where hash = :hash"
 
-VERSIONS_SQL = """
+VERSIONS_SQL = f"""
     select rowid as node, version from specs where package = :package
     union all
-    select hash, version from nodes where kind in ('external', 'missing') and package = :package
+    select hash, version from {OTHER_NODES} where package = :package
 """
 
 NODE_SQL = "select package, version, kind from nodes where hash = :hash"

@@ -31,7 +31,7 @@ from web.immutable.asgi import App, Receive, Scope, Send
 from web.immutable.bitmaps import bitmaps_of
 from web.immutable.prefix import path_below_prefix
 from web.immutable.requests import sql_of_visitor
-from web.spack.names import DATABASE
+from web.spack.names import DATABASE, OTHER_NODES
 
 RUN, BUILD, TEST = range(3)
 """What a dependency is needed for: linked with or needed to run, whatever else; else to build; else
@@ -53,7 +53,7 @@ EDGES_SQL = f"""
     from grouped
 """
 
-OTHERS_SQL = "select hash, package from nodes where kind in ('external', 'missing') order by hash"
+OTHERS_SQL = f"select hash, package from {OTHER_NODES} order by hash"
 
 PACKAGES_SQL = "select min(rowid), package from specs group by package order by 1"
 

@@ -41,6 +41,14 @@ ARRAYS = frozenset(
 LISTS_RELEASE = "instr(releases, json_quote({})) > 0"
 """SQL that tells whether a column `releases`, a JSON array, holds a release."""
 
+OTHER_NODES = """(
+    select * from nodes where kind = 'external'
+    union all
+    select * from nodes where kind = 'missing'
+)"""
+"""SQL of the nodes that are no binaries. Most are, so where a query names both other kinds at once,
+SQLite reads all nodes."""
+
 # Pages that ask with the same text share one answer (`execute_once`).
 CURRENT_RELEASE_SQL = "select * from releases where position = 1"
 RELEASES_SQL = "select * from releases order by position"

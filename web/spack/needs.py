@@ -37,7 +37,7 @@ from etl.order import satisfies
 from web.immutable.plugin_filters import PluginFilter, PluginFilters
 from web.immutable.sql_turns import running_job
 from web.spack.graph import Graph, graph_of, known_graph
-from web.spack.names import DAG_HASH, DATABASE, HASH_LENGTH, SHORT_HASH
+from web.spack.names import DAG_HASH, DATABASE, HASH_LENGTH, OTHER_NODES, SHORT_HASH
 from web.spack.syntax import MOST_CHARACTERS, Need, Sought, is_read_whole, parse
 
 MOST_KEPT = 64
@@ -56,10 +56,10 @@ COMPILERS_SQL = """
     where substr(value, 1, length(:name) + 1) = :name || '@'
 """
 
-OTHERS_SQL = """
-    select hash, version from nodes
-    where kind in ('external', 'missing') and :package in ('', package)
-        and hash >= :start and hash < :start || '{'
+OTHERS_SQL = f"""
+    select hash, version from {OTHER_NODES}
+    where :package in ('', package)
+        and hash >= :start and hash < :start || '{{'
 """
 
 BELOW_SQL = """

@@ -28,7 +28,7 @@ from datasette.utils.asgi import Request, Response
 
 from etl.order import satisfies
 from web.immutable.asgi import App, Receive, Scope, Send, cors_headers
-from web.spack.names import DATABASE, SHORT_HASH, begins_hash
+from web.spack.names import DATABASE, OTHER_NODES, SHORT_HASH, begins_hash
 from web.spack.syntax import MOST_CHARACTERS, Need, Sought, parse
 
 MOST_RESULTS = 100
@@ -61,7 +61,7 @@ SPECS_SQL = """
 """
 
 
-IS_FACT_SQL = """
+IS_FACT_SQL = f"""
     select exists (
         select 1 from packages, json_each(compilers)
         where value = :name or substr(value, 1, length(:name) + 1) = :name || '@'
@@ -69,7 +69,7 @@ IS_FACT_SQL = """
         select 1 from dependencies where dependency in (
             select hash from specs where package = :name
             union all
-            select hash from nodes where kind in ('external', 'missing') and package = :name
+            select hash from {OTHER_NODES} where package = :name
         )
     )
 """
