@@ -3,6 +3,8 @@
 import _sqlite3
 import ctypes
 import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from click.testing import CliRunner
 
 from etl.cli import main
 from tests.pages import REAL, write_made
+from web.immutable import limits
 
 ROOT = Path(__file__).parents[1]
 SQLITE = ctypes.CDLL(_sqlite3.__file__)
@@ -23,15 +26,25 @@ def build(database: Path, *arguments: str | Path) -> Path:
     return database
 
 
-@pytest.fixture(autouse=True)
-def _memory_for_all(request: pytest.FixtureRequest) -> None:
-    """Give builds the memory that a site of the same process has taken from them.
+@pytest.fixture(scope="session", autouse=True)
+def _memory_for_all() -> Iterator[None]:
+    """Let no site bound SQLite's memory for all other sites and builds of the process.
 
-    The site bounds SQLite's memory, and does so for the whole process, for good: SQL can only lower
-    the bound, so SQLite's own function is asked to lift it.
+    The bound is one for the whole process, and SQL can only lower it.
     """
-    if "web" not in request.path.relative_to(ROOT).parts:
-        SQLITE.sqlite3_hard_heap_limit64(ctypes.c_int64(0))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(limits, "HEAP_BYTES", 1_000_000_000)
+        yield
+
+
+@contextmanager
+def bounded_memory(most: int) -> Iterator[None]:
+    """Let sites bound SQLite's memory, of the whole process, as they do outside of tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(limits, "HEAP_BYTES", most)
+        yield
+    # SQLite's own function can raise it again.
+    SQLITE.sqlite3_hard_heap_limit64(ctypes.c_int64(0))
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """What one query of a visitor can cost."""
 
 import asyncio
+import ctypes
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote_plus
@@ -11,9 +12,13 @@ from datasette import utils
 from datasette.app import Datasette
 from datasette.utils.sqlite import sqlite3
 
+from tests.conftest import SQLITE, bounded_memory
 from tests.web.conftest import open_site
-from web.immutable import sql_turns
+from web.immutable import limits, sql_turns
 from web.immutable.visits import BusyError
+
+# Read before any test puts another in its place (tests/conftest.py).
+HEAP_BYTES = limits.HEAP_BYTES
 
 RECURSION = "with recursive c(n) as (select 1 union all select n + 1 from c)"
 
@@ -79,14 +84,22 @@ async def test_functions_that_do_not_mind_the_time_are_refused(
     }
 
 
-async def test_memory_that_planning_takes_is_bounded(site: Datasette) -> None:
+@pytest.fixture
+def bounded(made_database: Path) -> Iterator[Datasette]:
+    """A site that bounds SQLite's memory, as it does outside of tests."""
+    with bounded_memory(HEAP_BYTES), open_site(made_database) as datasette:
+        yield datasette
+
+
+async def test_memory_that_planning_takes_is_bounded(bounded: Datasette) -> None:
     doubled = ", ".join(
         f"t{number} as (select a.x from t{number - 1} a, t{number - 1} b)"
         for number in range(1, 26)
     )
     sql = f"with t0 as (select max(1) x), {doubled} select * from t25"
-    answer = await site.client.get(f"/spack-cache?sql={quote_plus(sql)}")
+    answer = await bounded.client.get(f"/spack-cache?sql={quote_plus(sql)}")
     assert answer.status_code == 400
+    assert SQLITE.sqlite3_hard_heap_limit64(ctypes.c_int64(-1)) == 64_000_000
     assert "needs more memory than a query gets here" in answer.text
 
 
