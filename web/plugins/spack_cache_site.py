@@ -38,6 +38,7 @@ PLUGINS = (
     "web.spack.fields",
     "web.spack.usage",
     "web.spack.search",
+    "web.spack.suggest",
     "web.spack.advice",
     "web.spack.compare",
     "web.spack.not_found",

@@ -45,6 +45,9 @@ from web.spack.not_found import close
 from web.spack.runs_on import ARGUMENT as RUNS_ON
 from web.spack.syntax import MOST_CHARACTERS, Sought, parse, without_command
 
+ALL = "all"
+"""Instead of a release: all of them."""
+
 MOST_RESULTS = 100
 """How many packages, and specs, a page of results lists."""
 
@@ -81,10 +84,15 @@ class Chosen(NamedTuple):
     machine: str = ""
     release: str = ""
 
-    def query(self, *, has_os: bool = True) -> str:
-        """Return it as the end of an address, or ""."""
-        said = self._replace(os=self.os if has_os else "")._asdict()
-        values = {key: value for key, value in said.items() if value}
+    @property
+    def said(self) -> Mapping[str, str]:
+        """What is not empty."""
+        return {key: value for key, value in self._asdict().items() if value}
+
+    @property
+    def query(self) -> str:
+        """It as the end of the address of a page, or ""; pages are of all releases anyway."""
+        values = {key: value for key, value in self.said.items() if value != ALL}
         return f"?{urlencode(values)}" if values else ""
 
 
@@ -174,14 +182,14 @@ def _page(
     words = sought.words if sought.is_plain else ()
     name = words[0] if len(words) == 1 else without_command(text).strip()
     if package := known.named("packages", name):
-        return _row(datasette, "packages", package) + chosen.query()
+        return _row(datasette, "packages", package) + chosen.query
     found = dict(filter(None, (known_pair(known, word) for word in words)))
     if not words or len(found) < len(words):
         return None
     if "os" in found and STACKS not in found:
         machine, release = found.get(RUNS_ON, chosen.machine), found.get(RELEASES, chosen.release)
         system = datasette.urls.path(f"/systems/{tilde_encode(found['os'])}")
-        return str(system) + Chosen("", machine, release).query()
+        return str(system) + Chosen("", machine, release).query
     for key, table in ((STACKS, "stacks"), (RELEASES, "releases")):
         if list(found) == [key]:
             return _row(datasette, table, found[key])
@@ -289,11 +297,7 @@ async def _guesses(
         alike = [f"^{known.named('packages', word)}", *alike]
     texts = [text.replace(word, name, 1) for name in alike[:MOST_SUGGESTIONS]]
     address = datasette.urls.path("/-/find")
-    return [Guess(each, f"{address}?{urlencode({'q': each, **_said(chosen)})}") for each in texts]
-
-
-def _said(chosen: Chosen) -> Mapping[str, str]:
-    return {key: value for key, value in chosen._asdict().items() if value}
+    return [Guess(each, f"{address}?{urlencode({'q': each, **chosen.said})}") for each in texts]
 
 
 @hookimpl  # type: ignore[untyped-decorator]
