@@ -45,7 +45,7 @@ def version_satisfies(version: str, text: str) -> bool:
     """Tell whether a version is one that a text means, with an `@` before it or not."""
     constraints = _read("@" + _cut(text).lstrip("@")).versions
     # What is no constraint is a version that nothing has.
-    return satisfies(version, constraints[0]) if constraints else not _cut(text)
+    return _satisfies(version, constraints[0]) if constraints else not _cut(text)
 
 
 def compiler_satisfies(compiler: str, text: str) -> bool:
@@ -79,6 +79,10 @@ def has_exactly(variants: str, text: str) -> bool:
     """Tell whether a spec has no other values of the variants that a text marks with `:=`."""
     exactly = _read(_cut(text)).exactly
     return not exactly or all(_is_same(json.loads(variants), each) for each in exactly)
+
+
+# Many packages have the same versions.
+_satisfies = functools.lru_cache(4096)(satisfies)
 
 
 def _is_same(variants: Iterable[str], exact: str) -> bool:

@@ -16,6 +16,7 @@ from pyroaring import BitMap
 from web.immutable.bitmaps import bitmaps_of
 from web.immutable.plugin_filters import PluginFilter, PluginFilters
 from web.spack.names import DATABASE
+from web.spack.needs import FEW_ROWS
 from web.spack.targets import target_named, targets_of
 
 ARGUMENT = "_runs_on"
@@ -54,8 +55,9 @@ async def runs_on(datasette: Datasette, machine: str, number: int = 0) -> Plugin
     target = target_named(machine, await targets_of(datasette)) or machine
     name = f"runs_on{number}"
     rows = await rows_running_on(datasette, target)
-    text = f"runs on {target}"
-    return PluginFilter((ARGUMENT, machine), text, CLAUSE.format(name), name, target, rows)
+    # Many rows are soon met in the page's order: SQLite would collect and sort them all instead.
+    clause = f"{'+' if len(rows) > FEW_ROWS else ''}{CLAUSE.format(name)}"
+    return PluginFilter((ARGUMENT, machine), f"runs on {target}", clause, name, target, rows)
 
 
 async def rows_running_on(datasette: Datasette, target: str) -> BitMap:
