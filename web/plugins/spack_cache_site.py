@@ -39,6 +39,7 @@ PLUGINS = (
     "web.spack.usage",
     "web.spack.search",
     "web.spack.suggest",
+    "web.spack.typed",
     "web.spack.advice",
     "web.spack.compare",
     "web.spack.not_found",

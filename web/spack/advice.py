@@ -280,7 +280,7 @@ async def _alike(datasette: Datasette, listed: Listed) -> Sequence[Way]:
             rows_of = await rows_of_pairs(datasette, pairs)
             rows = having_all(rows_of.values(), listed.every)
             ways.append(Way(name, len(rows), f"{listed.path}?{urlencode(pairs)}"))
-    return sorted(ways, key=lambda way: not way.specs)[:MOST]
+    return ([way for way in ways if way.specs] or ways)[:MOST]
 
 
 def _unknown(listed: Listed) -> Iterable[tuple[Pair, Iterable[str]]]:

@@ -32,6 +32,9 @@ from web.spack.targets import meant, targets_of
 MOST_VALUES = 100
 """How many versions, or compilers, may fit before a filter's address is too long."""
 
+ALL = "all"
+"""Instead of a release: all of them."""
+
 RELEASES = "releases__arraycontains"
 STACKS = "stacks__arraycontains"
 
@@ -206,7 +209,7 @@ def _without_own(known: Known, sought: Sought) -> tuple[Sought, Pairs]:
             needs += parse(f"%{value}").needs
         elif key == "version":
             versions.append(value)
-        elif (key, value) != ("release", "all"):
+        elif (key, value.lower()) != ("release", ALL):
             own.append((keys[key], known.named(kinds[key], value) or value))
     sought = sought._replace(values=tuple(others), needs=tuple(needs), versions=tuple(versions))
     return sought, own
@@ -298,6 +301,12 @@ async def _exactly(datasette: Datasette, variant: str) -> str:
     return max(same, key=lambda spelled: len(rows_of[spelled]), default=variant)
 
 
+def release_said(sought: Sought) -> str:
+    """Return `all` if a search says `release=all`, else "": another release is a filter."""
+    said = {value.lower() for value in sought.values}
+    return ALL if f"release={ALL}" in said else ""
+
+
 async def in_release(
     datasette: Datasette, pairs: Pairs, release: str, *, is_for_package: bool
 ) -> Pairs:
@@ -312,7 +321,7 @@ async def in_release(
     """
     known = await known_names(datasette)
     order = [NEWEST_FIRST] if is_for_package else []
-    if release == "all" or not known.current or any(key == RELEASES for key, _ in pairs):
+    if release == ALL or not known.current or any(key == RELEASES for key, _ in pairs):
         return [*pairs, *order]
     if release:
         return [*pairs, (RELEASES, known.named("releases", release) or release), *order]

@@ -31,6 +31,7 @@ from web.immutable.asgi import App, Receive, Scope, Send, cors_headers
 from web.spack.found import UntellableError, all_rows, having_all, rows_of_pairs
 from web.spack.known import Known, known_names
 from web.spack.meaning import (
+    ALL,
     RELEASES,
     STACKS,
     Meaning,
@@ -39,14 +40,12 @@ from web.spack.meaning import (
     in_release,
     known_pair,
     meaning,
+    release_said,
 )
 from web.spack.names import DATABASE, SHORT_HASH, begins_hash
 from web.spack.not_found import close
 from web.spack.runs_on import ARGUMENT as RUNS_ON
 from web.spack.syntax import MOST_CHARACTERS, Sought, parse, without_command
-
-ALL = "all"
-"""Instead of a release: all of them."""
 
 MOST_RESULTS = 100
 """How many packages, and specs, a page of results lists."""
@@ -244,7 +243,8 @@ async def _filtered(
         )
     pairs = [*meant.pairs, *words, *_more(known, meant.pairs, chosen)]
     is_for_package = bool(meant.package)
-    pairs = await in_release(datasette, pairs, chosen.release, is_for_package=is_for_package)
+    release = release_said(sought) or chosen.release
+    pairs = await in_release(datasette, pairs, release, is_for_package=is_for_package)
     return f"{datasette.urls.table(DATABASE, 'specs')}?{urlencode(pairs)}"
 
 
@@ -341,6 +341,9 @@ async def _searched_specs(datasette: Datasette, scope: Scope) -> str | None:
     found = words + kept + meant.pairs
     is_sorted = any(key in {"_sort", "_sort_desc"} for key, _ in kept)
     found = await in_release(
-        datasette, found, "", is_for_package=bool(meant.package) and not is_sorted
+        datasette,
+        found,
+        release_said(sought),
+        is_for_package=bool(meant.package) and not is_sorted,
     )
     return f"{scope['path']}?{urlencode(found)}"

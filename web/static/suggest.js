@@ -22,7 +22,7 @@
         item.id = id;
         item.setAttribute("role", "option");
         item.setAttribute("aria-selected", "false");
-        kind.className = "kind";
+        kind.className = "of-kind";
         kind.textContent = suggestion.kind;
         item.append(suggestion.text, kind);
         return item;
