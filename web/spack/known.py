@@ -17,6 +17,10 @@ SQLS = {
         select listed.value, sum(num_specs) from packages, json_each(oses) as listed
         group by listed.value order by 2 desc, 1
     """,
+    "platforms": """
+        select listed.value, sum(num_specs) from packages, json_each(platforms) as listed
+        group by listed.value order by 2 desc, 1
+    """,
     "targets": "select name, num_specs from targets order by num_specs desc, name",
     "stacks": "select name, num_specs from stacks order by num_specs desc, name",
     "releases": 'select name, num_specs from releases order by "position"',
@@ -44,6 +48,7 @@ class Known(NamedTuple):
     Attributes:
         packages: Packages.
         oses: Operating systems.
+        platforms: Platforms.
         targets: CPU targets, those too that no spec is built for.
         stacks: Stacks.
         releases: Releases in their order, newest first.
@@ -53,6 +58,7 @@ class Known(NamedTuple):
 
     packages: Mapping[str, int]
     oses: Mapping[str, int]
+    platforms: Mapping[str, int]
     targets: Mapping[str, int]
     stacks: Mapping[str, int]
     releases: Mapping[str, int]

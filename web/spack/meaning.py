@@ -139,6 +139,7 @@ def known_pair(known: Known, word: str) -> Pair | None:
     """
     for kind, key in (
         ("oses", "os"),
+        ("platforms", "platform"),
         ("targets", RUNS_ON),
         ("releases", RELEASES),
         ("stacks", STACKS),

@@ -29,7 +29,7 @@ from datasette.utils.asgi import Request, Response
 
 from web.immutable.asgi import App, Receive, Scope, Send, cors_headers
 from web.spack.found import UntellableError, all_rows, having_all, rows_of_pairs
-from web.spack.known import Known, known_names
+from web.spack.known import Known, known_names, variants_of
 from web.spack.meaning import (
     ALL,
     RELEASES,
@@ -116,6 +116,7 @@ class Results(NamedTuple):
         specs: Rows of specs whose hashes begin so.
         guesses: What was probably meant, if nothing was found.
         message: Why there is no result, or "".
+        without: The search without the words that nothing has, if that finds something.
     """
 
     packages: Sequence[Mapping[str, Any]] = ()
@@ -123,6 +124,7 @@ class Results(NamedTuple):
     specs: Sequence[Mapping[str, Any]] = ()
     guesses: Sequence[Guess] = ()
     message: str = ""
+    without: Guess | None = None
 
 
 @hookimpl  # type: ignore[untyped-decorator]
@@ -236,16 +238,36 @@ async def _filtered(
     meant = await meaning(datasette, sought)
     if sought.is_plain and not meant.pairs:
         return Results(guesses=await _packages_alike(datasette, known, text))
-    words = await _words(datasette, meant)
+    lower = [word.lower() for word in meant.unknown]
+    variants = await variants_of(datasette, meant.package, lower) if meant.package else []
+    words = None if variants else await _words(datasette, meant)
     if words is None:
         return Results(
-            message=_not_known(meant), guesses=await _guesses(datasette, known, meant, text, chosen)
+            guesses=await _guesses(datasette, known, meant, text, chosen),
+            message=_of_variants(meant) if variants else _not_known(meant),
+            without=await _without(datasette, known, meant, chosen),
         )
     pairs = [*meant.pairs, *words, *_more(known, meant.pairs, chosen)]
     is_for_package = bool(meant.package)
     release = release_said(sought) or chosen.release
     pairs = await in_release(datasette, pairs, release, is_for_package=is_for_package)
     return f"{datasette.urls.table(DATABASE, 'specs')}?{urlencode(pairs)}"
+
+
+async def _without(
+    datasette: Datasette, known: Known, meant: Meaning, chosen: Chosen
+) -> Guess | None:
+    """Return the list of a search without its unknown words, if it has rows."""
+    pairs = [*meant.pairs, *_more(known, meant.pairs, chosen)]
+    pairs = await in_release(datasette, pairs, chosen.release, is_for_package=bool(meant.package))
+    try:
+        rows_of = await rows_of_pairs(datasette, pairs)
+        number = len(having_all(rows_of.values(), await all_rows(datasette)))
+    except UntellableError:
+        return None
+    words = "” and “".join(meant.unknown)
+    url = f"{datasette.urls.table(DATABASE, 'specs')}?{urlencode(pairs)}"
+    return Guess(f"without “{words}”: {number:,}", url) if number else None
 
 
 def _more(known: Known, pairs: Pairs, chosen: Chosen) -> Pairs:
@@ -273,6 +295,10 @@ async def _words(datasette: Datasette, meant: Meaning) -> Pairs | None:
         return pairs
 
 
+def _of_variants(meant: Meaning) -> str:
+    return f"{meant.package} has a variant of this name: say which value it is to have."
+
+
 def _not_known(meant: Meaning) -> str:
     words = "” and “".join(meant.unknown)
     if meant.package:
@@ -293,8 +319,10 @@ async def _guesses(
     names = [name for name in (*known.oses, *known.targets, *known.stacks) if meant.package]
     names += [] if meant.package else known.packages
     alike = await asyncio.to_thread(close, word, names)
-    if meant.package and known.named("packages", word):
-        alike = [f"^{known.named('packages', word)}", *alike]
+    if meant.package:
+        variants = await variants_of(datasette, meant.package, [word.lower()])
+        needed = known.named("packages", word)
+        alike = [*variants, *([f"^{needed}"] if needed else []), *alike]
     texts = [text.replace(word, name, 1) for name in alike[:MOST_SUGGESTIONS]]
     address = datasette.urls.path("/-/find")
     return [Guess(each, f"{address}?{urlencode({'q': each, **chosen.said})}") for each in texts]

@@ -364,6 +364,7 @@ MEANT = [
     ("hdf5 =1.14.5", [("package", "hdf5"), ("version", "1.14.5")]),
     ("hdf5 e4s", [("package", "hdf5"), ("stacks__arraycontains", "e4s")]),
     ("gcc", [("compiler_name", "gcc")]),
+    ("Darwin", [("platform", "darwin")]),
     ("stack=e4s", [("stacks__arraycontains", "e4s")]),
     ("e4s ubuntu22.04", [("stacks__arraycontains", "e4s"), ("os", "ubuntu22.04")]),
     ("hdf5 build_type=release", [("package", "hdf5"), (
@@ -455,6 +456,19 @@ async def test_a_second_package_asks_whether_it_is_a_dependency(site: Datasette)
     html = await find(site, "hdf5 xz")
 
     assert ("hdf5 ^xz", "/-/find?q=hdf5+%5Exz") in links(html)
+    assert (
+        "without “xz”: 5",
+        "/spack-cache/specs?package=hdf5&releases__arraycontains=develop&_sort_desc=version",
+    ) in links(html)
+
+
+async def test_a_variant_that_is_not_just_on_asks_for_its_value(site: Datasette) -> None:
+    html = await find(site, "hdf5 build_type")
+
+    assert {link.text for link in links(html)} >= {
+        "hdf5 build_type=Debug",
+        "hdf5 build_type=Release",
+    }
 
 
 @pytest.fixture(scope="module")
