@@ -303,6 +303,12 @@ def _searches(data: Data) -> Iterator[Kind]:
     yield Kind("find: part of a name", 40, for_specs(find, "q", part))
     yield Kind("find: words of a spec", 40, for_specs(find, "q", words))
     yield Kind("find: part of a hash", 40, for_specs(find, "q", lambda spec: spec["hash"][:9]))
+    some = for_specs("/-/suggest", "q", lambda spec: str(spec["package"])[:4])
+    yield Kind("suggestions", 20, some)
+    machine = for_specs(_SPECS, "_runs_on", lambda spec: str(spec["target"]))
+    yield Kind("`specs` that run on a machine", 40, machine)
+    nothing = ([("package", spec["package"]), ("os", "nonesuch")] for spec in data.specs())
+    yield Kind("`specs` without rows", 40, _asked(_SPECS, nothing))
     packages, specs = f"{_DATABASE}/packages", f"{_SPECS}?_nofacet=1"
     yield Kind("`packages`, searched", 40, for_specs(packages, "_search", part))
     yield Kind("`specs` without facets, searched", 40, for_specs(specs, "_search", words), naive="")

@@ -18,7 +18,7 @@ of what has no binary only package, version and hash are known, so they satisfy 
 import functools
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from threading import Lock
@@ -34,11 +34,20 @@ from datasette.views.base import DatasetteError
 from pyroaring import BitMap
 
 from etl.order import satisfies
+from etl.spelling import variant_values
 from web.immutable.plugin_filters import PluginFilter, PluginFilters
 from web.immutable.sql_turns import running_job
 from web.spack.graph import Graph, graph_of, known_graph
 from web.spack.names import DAG_HASH, DATABASE, HASH_LENGTH, OTHER_NODES, SHORT_HASH
-from web.spack.syntax import MOST_CHARACTERS, Need, Sought, is_read_whole, parse
+from web.spack.syntax import (
+    MOST_CHARACTERS,
+    Need,
+    Sought,
+    is_read_whole,
+    names_of_compiler,
+    parse,
+)
+from web.spack.targets import meant, read_targets
 
 MOST_KEPT = 64
 """So many answers are kept; one has some 50 kB at most."""
@@ -52,9 +61,21 @@ LANGUAGES = ("c", "cxx", "fortran")
 VERSIONS_SQL = "select value from packages, json_each(versions) where name = ?"
 
 COMPILERS_SQL = """
-    select distinct value from packages, json_each(compilers)
-    where substr(value, 1, length(:name) + 1) = :name || '@'
+    select distinct listed.value from packages, json_each(compilers) as listed
+    where exists (
+        select 1 from json_each(:names) as name
+        where substr(listed.value, 1, length(name.value) + 1) = name.value || '@'
+    )
 """
+
+NO_OTHER_SQL = """
+    not exists (
+        select 1 from spec_variants join variants using (variant)
+        where spec = specs.hash and variants.name = ?
+            and variant not in (select value from json_each(?))
+    )
+"""
+"""Whether a spec has no other values of a variant than some."""
 
 OTHERS_SQL = f"""
     select hash, version from {OTHER_NODES}
@@ -144,9 +165,10 @@ class Needs:
         versions = need.node.versions
         if need.node._replace(words=(), versions=()) != Sought():
             return BitMap()
+        names = json.dumps(names_of_compiler(need.name))
         compilers = [
             compiler
-            for (compiler,) in connection.execute(COMPILERS_SQL, {"name": need.name})
+            for (compiler,) in connection.execute(COMPILERS_SQL, {"names": names})
             if _fits(compiler.rpartition("@")[2], versions)
         ]
         rows = _numbers(
@@ -183,11 +205,14 @@ class Needs:
             clauses.append("version in (select value from json_each(?))")
             values.append(json.dumps(fitting))
         for column, value in node.columns:
-            clauses.append(f"{column} = ?")
-            values.append(value)
-        for variant in (*node.flags, *node.values):
-            clauses.append("hash in (select spec from spec_variants where variant = ?)")
-            values.append(variant)
+            listed = [value]
+            if column == "target":
+                listed = sorted(meant(value, read_targets(connection)))
+            clauses.append(f"lower({column}) in (select value from json_each(?))")
+            values.append(json.dumps([each.lower() for each in listed]))
+        for clause, parameters in _variant_clauses(node):
+            clauses.append(clause)
+            values.extend(parameters)
         for start in node.hashes:
             clauses.append("hash >= ? and hash < ? || '{'")
             values.extend([start.lower()] * 2)
@@ -219,6 +244,17 @@ def needs_in(text: str) -> Sequence[Need]:
             f" ^openmpi@5, ^hdf5+mpi, %c=gcc, ^mpi; with at most {MOST_CHARACTERS} characters."
         )
     return sought.needs
+
+
+def _variant_clauses(node: Sought) -> Iterator[tuple[str, Sequence[str]]]:
+    """Return conditions in SQL for the variants of a node, and their parameters."""
+    exactly = [variant_values(variant) for variant in node.exactly]
+    each = [value.variant for values in exactly for value in values]
+    for variant in (*node.flags, *node.values, *each):
+        yield "hash in (select spec from spec_variants where variant = ?)", [variant]
+    for values in exactly:
+        listed = json.dumps([value.variant for value in values])
+        yield NO_OTHER_SQL, [values[0].name, listed]
 
 
 def _fits(version: str, constraints: Iterable[str]) -> bool:
@@ -352,10 +388,30 @@ async def _needing(db: Database, needs: Needs, number: int, text: str) -> Plugin
 async def _needed_by(db: Database, number: int, text: str) -> PluginFilter:
     key, name = _hash(text), f"needed_by{number}"
     clause = f"specs.hash in ({BELOW_SQL.format(f':{name}')})"
-    sql = f"select rowid from specs where {clause}"
-    rows = await db.execute_fn(lambda connection: _numbers(connection.execute(sql, {name: key})))
+    rows = await _rows_below(db, key)
     words = f"is needed to run /{key[:SHORT_HASH]}"
     return PluginFilter(("_needed_by", text), words, clause, name, key, rows)
+
+
+async def needed_rows(datasette: Datasette, text: str) -> BitMap:
+    """Return the rows of a spec and of all that it needs to run.
+
+    Args:
+        datasette: Where the table is served.
+        text: The spec's hash.
+
+    Raises:
+        MeaninglessError: it is none.
+    """
+    return await _rows_below(datasette.get_database(DATABASE), _hash(text))
+
+
+async def _rows_below(db: Database, key: str) -> BitMap:
+    sql = f"select rowid from specs where hash in ({BELOW_SQL.format(':key')})"
+    rows: BitMap = await db.execute_fn(
+        lambda connection: _numbers(connection.execute(sql, {"key": key}))
+    )
+    return rows
 
 
 def _hash(text: str) -> str:

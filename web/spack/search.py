@@ -1,12 +1,14 @@
 """Search as Spack's users write: packages by name, specs by hash, specs in Spack's syntax.
 
-`/-/find?q=` goes straight to a package with exactly that name, to the spec of a hash (7 and
-more characters of it), or, where a word has a sigil, to the table of specs with the filters
-that the words stand for:
+`/-/find?q=` goes straight to a package with exactly that name, to the page of a system, a stack or
+a release, to the spec of a hash (7 and more characters of it), or to the table of specs with the
+filters that the words stand for (meaning.py):
 
     hdf5 +mpi ~cxx @1.14 %gcc@13 target=zen4 os=ubuntu22.04 build_type=Release ^openmpi@5
 
-Anything else finds packages by parts of their names.
+Specs are those of the newest release, or of the newest that has any, unless the search says
+something of releases, or `release=` in the address does (`all` for all). `os=` and `machine=` there
+are filters too. Anything else finds packages by parts of their names, or what was probably meant.
 
 The search box of the table of specs takes the same words. Its full-text index knows neither
 `+` nor `=`, so a search with a sigil in it is redirected to the filters, in every format.
@@ -15,8 +17,7 @@ The search box of the table of specs takes the same words. Its full-text index k
 import asyncio
 import json
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlencode
 
@@ -26,23 +27,31 @@ from datasette.database import Database
 from datasette.utils import tilde_encode
 from datasette.utils.asgi import Request, Response
 
-from etl.order import satisfies
 from web.immutable.asgi import App, Receive, Scope, Send, cors_headers
-from web.spack.names import DATABASE, OTHER_NODES, SHORT_HASH, begins_hash
-from web.spack.syntax import MOST_CHARACTERS, Need, Sought, parse
+from web.spack.found import UntellableError, all_rows, having_all, rows_of_pairs
+from web.spack.known import Known, known_names, variants_of
+from web.spack.meaning import (
+    ALL,
+    RELEASES,
+    STACKS,
+    Meaning,
+    Pairs,
+    UnanswerableError,
+    in_release,
+    known_pair,
+    meaning,
+    release_said,
+)
+from web.spack.names import DATABASE, SHORT_HASH, begins_hash
+from web.spack.not_found import close
+from web.spack.runs_on import ARGUMENT as RUNS_ON
+from web.spack.syntax import MOST_CHARACTERS, Sought, parse, without_command
 
 MOST_RESULTS = 100
 """How many packages, and specs, a page of results lists."""
 
 MOST_SUGGESTIONS = 5
 """How many names that are spelled alike are suggested."""
-
-MOST_VALUES = 100
-"""How many versions, or compilers, may fit before a filter's address is too long."""
-
-Pairs = list[tuple[str, str]]
-"""Names and values of a query string."""
-
 
 PACKAGES_SQL = """
     select name, num_specs, json_extract(versions, '$[0]') as version,
@@ -61,18 +70,41 @@ SPECS_SQL = """
 """
 
 
-IS_FACT_SQL = f"""
-    select exists (
-        select 1 from packages, json_each(compilers)
-        where value = :name or substr(value, 1, length(:name) + 1) = :name || '@'
-    ) and not exists (
-        select 1 from dependencies where dependency in (
-            select hash from specs where package = :name
-            union all
-            select hash from {OTHER_NODES} where package = :name
-        )
-    )
-"""
+class Chosen(NamedTuple):
+    """What the address of a search says beside the search.
+
+    Attributes:
+        os: An operating system, or "".
+        machine: The CPU target of the machine that specs are to run on, or "".
+        release: A release, "all" for all, or "" for the newest.
+    """
+
+    os: str = ""
+    machine: str = ""
+    release: str = ""
+
+    @property
+    def said(self) -> Mapping[str, str]:
+        """What is not empty."""
+        return {key: value for key, value in self._asdict().items() if value}
+
+    @property
+    def query(self) -> str:
+        """It as the end of the address of a page, or ""; pages are of all releases anyway."""
+        values = {key: value for key, value in self.said.items() if value != ALL}
+        return f"?{urlencode(values)}" if values else ""
+
+
+class Guess(NamedTuple):
+    """What was probably meant.
+
+    Attributes:
+        text: The search, or the name of a package.
+        url: Where it leads.
+    """
+
+    text: str
+    url: str
 
 
 class Results(NamedTuple):
@@ -82,95 +114,17 @@ class Results(NamedTuple):
         packages: Rows of packages whose names have all words in them.
         num_packages: How many of these there are, listed or not.
         specs: Rows of specs whose hashes begin so.
-        suggestions: Names of packages that are spelled alike, if nothing was found.
+        guesses: What was probably meant, if nothing was found.
         message: Why there is no result, or "".
+        without: The search without the words that nothing has, if that finds something.
     """
 
     packages: Sequence[Mapping[str, Any]] = ()
     num_packages: int = 0
     specs: Sequence[Mapping[str, Any]] = ()
-    suggestions: Sequence[str] = ()
+    guesses: Sequence[Guess] = ()
     message: str = ""
-
-
-class UnanswerableError(Exception):
-    """A search that is no filter; the message says why."""
-
-
-async def filters(db: Database, sought: Sought, package: str) -> Pairs:
-    """Return the filters of the table of specs that parts of a search stand for.
-
-    Args:
-        db: The database.
-        sought: The search; its words are left to the caller.
-        package: The package whose versions and compilers are meant, or "" for all.
-
-    Raises:
-        UnanswerableError: the search is for something that no filter can say.
-    """
-    compilers = [need for need in sought.needs if await _is_fact(db, need)]
-    others = [need for need in sought.needs if need not in compilers]
-    if others and not (await db.execute("select 1 from dependencies limit 1")).rows:
-        raise UnanswerableError(
-            f"The pages do not tell what a spec depends on, so {others[0]} cannot be searched for."
-        )
-    return [
-        *[await _constraint(db, "version", each, package) for each in sought.versions],
-        *[
-            await _constraint(db, "compiler", f"{need.name}@{versions}", package)
-            if versions
-            else ("compiler_name", need.name)
-            for need in compilers
-            for versions in need.node.versions or ("",)
-        ],
-        *sought.columns,
-        *(("variants__arraycontains", flag) for flag in sought.flags),
-        *(("_through", _through(value)) for value in sought.values),
-        *(("hash__startswith", start) for start in sought.hashes),
-        *(("_needs", str(need)) for need in others),
-    ]
-
-
-async def _is_fact(db: Database, need: Need) -> bool:
-    """Tell whether all that was built with a compiler has it as a fact, none as a dependency.
-
-    From Spack 1.0 compilers are dependencies, and a spec can have two.
-    """
-    named = Sought(words=(need.name,), versions=need.node.versions)
-    if not need.is_direct or need.virtuals or need.node != named:
-        return False
-    found = await db.execute(IS_FACT_SQL, {"name": need.name})
-    return bool(found.single_value())
-
-
-async def _constraint(db: Database, column: str, constraint: str, package: str) -> tuple[str, str]:
-    """Return the filter on `version`, or `compiler`, for a constraint such as `1.14`, `gcc@13`."""
-    name, at, versions = constraint.rpartition("@")
-    rows = await db.execute(
-        f"select distinct listed.value from packages cross join json_each({column}s) as listed"
-        " where :package in ('', packages.name) order by listed.value",
-        {"package": package},
-    )
-    fitting = [
-        value
-        for (value,) in rows
-        if value.startswith(name + at) and satisfies(value[len(name + at) :], versions)
-    ]
-    if len(fitting) > MOST_VALUES:
-        sigil = "%" if name else "@"
-        raise UnanswerableError(
-            f"{len(fitting):,} different {column}s fit {sigil}{constraint}. Add the name of a "
-            f"package, or more of the {column}."
-        )
-    if len(fitting) == 1:
-        return (column, fitting[0])
-    # What fits no row stays a filter, so that the page says what was not found.
-    return (f"{column}__in", json.dumps(fitting)) if fitting else (column, constraint)
-
-
-def _through(variant: str) -> str:
-    """Return the filter for one value of a variant, of which a spec can have several."""
-    return json.dumps({"table": "spec_variants", "column": "variant", "value": variant})
+    without: Guess | None = None
 
 
 @hookimpl  # type: ignore[untyped-decorator]
@@ -182,46 +136,73 @@ def register_routes() -> list[tuple[str, Callable[..., Awaitable[Response]]]]:
 async def find(datasette: Datasette, request: Request) -> Response:
     """Answer a search: with a redirection to what is meant, or with a page of results."""
     text = (request.args.get("q") or "").strip()[:MOST_CHARACTERS]
+    given = (request.args.get(name) or "" for name in Chosen._fields)
+    chosen = Chosen(*(value.strip()[:MOST_CHARACTERS] for value in given))
     try:
-        answer = await search(datasette, text)
+        answer = await search(datasette, text, chosen)
     except UnanswerableError as error:
         answer = Results(message=str(error))
     if isinstance(answer, str):
         return Response.redirect(answer)
-    context = {"q": text, "results": answer}
+    context = {"q": text, "results": answer, "chosen": chosen}
     return Response.html(await datasette.render_template("find.html", context, request))
 
 
-async def search(datasette: Datasette, text: str) -> str | Results:
+async def search(datasette: Datasette, text: str, chosen: Chosen) -> str | Results:
     """Return the address of the one thing that a search means, or else what it finds.
+
+    Args:
+        datasette: Where the database is served.
+        text: What is searched for.
+        chosen: What else is to be so.
 
     Raises:
         UnanswerableError: the search is for something that the database does not know.
     """
     db = datasette.get_database(DATABASE)
-    if package := await _package(db, text):
-        return str(datasette.urls.row(DATABASE, "packages", tilde_encode(package)))
+    known = await known_names(datasette)
     sought = parse(text)
+    if page := _page(datasette, known, text, sought, chosen):
+        return page
     specs = await _specs(db, sought)
     packages = await _packages(db, sought.words) if sought.is_plain else []
+    is_name = sought.is_plain and len(sought.words) == 1 and _is_name(known, sought.words[0])
     if len(specs) == 1 and not packages:
         return str(datasette.urls.row(DATABASE, "specs", specs[0]["hash"]))
-    if specs or packages:
+    if (specs or packages) and not is_name:
         return Results(packages, packages[0]["found"] if packages else 0, specs)
-    if pairs := await _filters_meant(db, sought):
-        return f"{datasette.urls.table(DATABASE, 'specs')}?{urlencode(pairs)}"
-    names = [name for (name,) in await db.execute("select name from packages")]
-    alike = asyncio.to_thread(get_close_matches, text.lower(), names, MOST_SUGGESTIONS)
-    return Results(suggestions=await alike)
+    if _hash_start(sought) and not is_name:
+        return Results(guesses=await _packages_alike(datasette, known, text))
+    return await _filtered(datasette, known, sought, text, chosen)
 
 
-async def _package(db: Database, name: str) -> str | None:
-    """Return the name of the package that has this name, in capitals or not."""
-    rows = await db.execute(
-        "select name from packages where lower(name) = lower(:name) order by name <> :name limit 1",
-        {"name": name},
-    )
-    return rows.single_value() if rows else None
+def _page(
+    datasette: Datasette, known: Known, text: str, sought: Sought, chosen: Chosen
+) -> str | None:
+    """Return the address of the page of the one thing that a search names, if it has one."""
+    words = sought.words if sought.is_plain else ()
+    name = words[0] if len(words) == 1 else without_command(text).strip()
+    if package := known.named("packages", name):
+        return _row(datasette, "packages", package) + chosen.query
+    found = dict(filter(None, (known_pair(known, word) for word in words)))
+    if not words or len(found) < len(words):
+        return None
+    if "os" in found and STACKS not in found:
+        machine, release = found.get(RUNS_ON, chosen.machine), found.get(RELEASES, chosen.release)
+        system = datasette.urls.path(f"/systems/{tilde_encode(found['os'])}")
+        return str(system) + Chosen("", machine, release).query
+    for key, table in ((STACKS, "stacks"), (RELEASES, "releases")):
+        if list(found) == [key]:
+            return _row(datasette, table, found[key])
+    return None
+
+
+def _row(datasette: Datasette, table: str, key: str) -> str:
+    return str(datasette.urls.row(DATABASE, table, tilde_encode(key)))
+
+
+def _is_name(known: Known, word: str) -> bool:
+    return bool(known_pair(known, word) or known.compiler_names(word.lower()))
 
 
 async def _packages(db: Database, words: Sequence[str]) -> Sequence[Mapping[str, Any]]:
@@ -245,31 +226,106 @@ def _hash_start(sought: Sought) -> str | None:
     """Return what can be a hash, if there is nothing else but a package before it."""
     others = sought._replace(words=(), hashes=())
     if others.is_plain and len(sought.hashes) == 1 and len(sought.words) < 2:
-        return sought.hashes[0]
+        return sought.hashes[0].lower()
     word = sought.words[0].lower() if sought.is_plain and len(sought.words) == 1 else ""
     return word if len(word) >= SHORT_HASH and begins_hash(word) else None
 
 
-async def _filters_meant(db: Database, sought: Sought) -> Pairs:
-    """Return the filters of the table of specs for a search, or none if it has no such meaning."""
-    package = await _first_package(db, sought.words)
-    if _hash_start(sought) or (sought.is_plain and not package):
+async def _filtered(
+    datasette: Datasette, known: Known, sought: Sought, text: str, chosen: Chosen
+) -> str | Results:
+    """Return where the table of specs lists what a search means, or what it may have meant."""
+    meant = await meaning(datasette, sought)
+    if sought.is_plain and not meant.pairs:
+        return Results(guesses=await _packages_alike(datasette, known, text))
+    lower = [word.lower() for word in meant.unknown]
+    variants = await variants_of(datasette, meant.package, lower) if meant.package else []
+    words = None if variants else await _words(datasette, meant)
+    if words is None:
+        return Results(
+            guesses=await _guesses(datasette, known, meant, text, chosen),
+            message=_of_variants(meant) if variants else _not_known(meant),
+            without=await _without(datasette, known, meant, chosen),
+        )
+    pairs = [*meant.pairs, *words, *_more(known, meant.pairs, chosen)]
+    is_for_package = bool(meant.package)
+    release = release_said(sought) or chosen.release
+    pairs = await in_release(datasette, pairs, release, is_for_package=is_for_package)
+    return f"{datasette.urls.table(DATABASE, 'specs')}?{urlencode(pairs)}"
+
+
+async def _without(
+    datasette: Datasette, known: Known, meant: Meaning, chosen: Chosen
+) -> Guess | None:
+    """Return the list of a search without its unknown words, if it has rows."""
+    pairs = [*meant.pairs, *_more(known, meant.pairs, chosen)]
+    pairs = await in_release(datasette, pairs, chosen.release, is_for_package=bool(meant.package))
+    try:
+        rows_of = await rows_of_pairs(datasette, pairs)
+        number = len(having_all(rows_of.values(), await all_rows(datasette)))
+    except UntellableError:
+        return None
+    words = "” and “".join(meant.unknown)
+    url = f"{datasette.urls.table(DATABASE, 'specs')}?{urlencode(pairs)}"
+    return Guess(f"without “{words}”: {number:,}", url) if number else None
+
+
+def _more(known: Known, pairs: Pairs, chosen: Chosen) -> Pairs:
+    """Return the filters that stand beside a search, of what it says nothing of itself."""
+    said = {key.partition("__")[0] for key, _ in pairs}
+    more = Pairs()
+    if chosen.os and "os" not in said:
+        more.append(("os", known.named("oses", chosen.os) or chosen.os))
+    if chosen.machine and not said & {"target", RUNS_ON}:
+        more.append((RUNS_ON, known.named("targets", chosen.machine) or chosen.machine))
+    return more
+
+
+async def _words(datasette: Datasette, meant: Meaning) -> Pairs | None:
+    """Return the filters for words that are no known names; None if nothing has them."""
+    if not meant.unknown:
         return []
-    rest = [word for word in sought.words if word != package]
-    pairs = [("package", package)] if package else []
-    if rest and not package and await _packages(db, rest):
-        pairs += [("package__contains", word) for word in rest]
-    elif rest:
-        pairs += [("_search", " ".join(rest))]
-    return pairs + await filters(db, sought, package)
+    if not meant.package and await _packages(datasette.get_database(DATABASE), meant.unknown):
+        return [("package__contains", word) for word in meant.unknown]
+    pairs = [("_search", " ".join(meant.unknown))]
+    try:
+        rows_of = await rows_of_pairs(datasette, [*meant.pairs, *pairs])
+        return pairs if having_all(rows_of.values(), await all_rows(datasette)) else None
+    except UntellableError:
+        return pairs
 
 
-async def _first_package(db: Database, words: Iterable[str]) -> str:
-    """Return the first word that is the name of a package, or ""."""
-    for word in words:
-        if await _package(db, word) == word:
-            return word
-    return ""
+def _of_variants(meant: Meaning) -> str:
+    return f"{meant.package} has a variant of this name: say which value it is to have."
+
+
+def _not_known(meant: Meaning) -> str:
+    words = "” and “".join(meant.unknown)
+    if meant.package:
+        return f"No spec of {meant.package} that is so has “{words}” in it."
+    return f"No package has “{words}” in its name, and no spec has it in it."
+
+
+async def _packages_alike(datasette: Datasette, known: Known, text: str) -> Sequence[Guess]:
+    alike = await asyncio.to_thread(close, text[:MOST_CHARACTERS], list(known.packages))
+    return [Guess(name, _row(datasette, "packages", name)) for name in alike[:MOST_SUGGESTIONS]]
+
+
+async def _guesses(
+    datasette: Datasette, known: Known, meant: Meaning, text: str, chosen: Chosen
+) -> Sequence[Guess]:
+    """Return searches with another word in place of the first that is not known."""
+    word = meant.unknown[0]
+    names = [name for name in (*known.oses, *known.targets, *known.stacks) if meant.package]
+    names += [] if meant.package else known.packages
+    alike = await asyncio.to_thread(close, word, names)
+    if meant.package:
+        variants = await variants_of(datasette, meant.package, [word.lower()])
+        needed = known.named("packages", word)
+        alike = [*variants, *([f"^{needed}"] if needed else []), *alike]
+    texts = [text.replace(word, name, 1) for name in alike[:MOST_SUGGESTIONS]]
+    address = datasette.urls.path("/-/find")
+    return [Guess(each, f"{address}?{urlencode({'q': each, **chosen.said})}") for each in texts]
 
 
 @hookimpl  # type: ignore[untyped-decorator]
@@ -299,14 +355,23 @@ async def _searched_specs(datasette: Datasette, scope: Scope) -> str | None:
     pairs = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
     text = dict(reversed(pairs)).get("_search", "")
     sought = parse(text)
-    if sought.is_plain or ("_searchmode", "raw") in pairs or not re.fullmatch(path, scope["path"]):
+    if ("_searchmode", "raw") in pairs or not re.fullmatch(path, scope["path"]):
         return None
-    db = datasette.get_database(DATABASE)
+    if sought.is_plain and text == without_command(text):
+        return None
+    kept = [pair for pair in pairs if pair[0] not in {"_search", "_next"}]
     try:
-        found = await filters(db, sought, await _first_package(db, sought.words))
+        meant = await meaning(datasette, sought)
     except UnanswerableError:
         # The page of the search says why.
         return f"{datasette.urls.path('/-/find')}?{urlencode({'q': text})}"
-    kept = [pair for pair in pairs if pair[0] not in {"_search", "_next"}]
-    words = [("_search", " ".join(sought.words))] if sought.words else []
-    return f"{scope['path']}?{urlencode(words + kept + found)}"
+    words = [("_search", " ".join(meant.unknown))] if meant.unknown else []
+    found = words + kept + meant.pairs
+    is_sorted = any(key in {"_sort", "_sort_desc"} for key, _ in kept)
+    found = await in_release(
+        datasette,
+        found,
+        release_said(sought),
+        is_for_package=bool(meant.package) and not is_sorted,
+    )
+    return f"{scope['path']}?{urlencode(found)}"

@@ -6,7 +6,11 @@ What stands behind a `^` is of that dependency, up to the next one. `%gcc@13` is
 its own, and what follows it is of the spec before: as Spack 0.23 and older have it, whose specs
 people still write. (For Spack 1 what follows is of the compiler.)
 
-Rules: https://spack.readthedocs.io/en/latest/spec_syntax.html
+A command is read too, of which only the specs count: `spack install --cache-only hdf5 +mpi`.
+
+Rules: https://spack.readthedocs.io/en/latest/spec_syntax.html, the tokens of Spack 1's
+`spec_parser.py`, and its `aliases.py`: Spack 1 calls compilers as their packages, `%clang` is
+`%llvm`.
 """
 
 import re
@@ -19,19 +23,47 @@ MOST_CHARACTERS = 500
 
 COLUMNS = {"os": "os", "operating_system": "os", "target": "target", "platform": "platform"}
 
+COMPILER_PACKAGES = {
+    "clang": "llvm",
+    "oneapi": "intel-oneapi-compilers",
+    "rocmcc": "llvm-amdgpu",
+    "intel": "intel-oneapi-compilers-classic",
+    "arm": "acfl",
+}
+"""The package of each compiler that Spack 0.23 and older call otherwise."""
+
+BOOLEANS = {"true": "+", "false": "~"}
+
+VERSIONS = r"git\.[\w./-]+(?:=[\w.-]+)?|[\w.:=-]+(?:\s*,\s*[\w.:=-]+)*"
+
 # Parts with a sigil may follow each other without a space, a value ends only at one.
 PART = re.compile(
-    r"""
-    (?P<sigil>[%^])\s*(?:\[(?P<edge>[^\]]*)\]\s*)?(?:(?P<virtuals>\w[\w,.-]*)=(?=[\w"'/]))?
-        (?:(?P<name>[\w-][\w.-]*)|/(?P<start>\w+))?(?:@(?P<name_versions>[\w.,:=-]+))?
-    | (?P<key>[\w-]+)(?::=|==?)(?P<value>'[^']*'|"[^"]*"|[^\s'"]*)
-    | (?P<sign>\+\+?|~~?|(?<!\S)-)(?P<variant>\w[\w-]*)
-    | @(?P<versions>[\w.,:=-]+)
+    rf"""
+    (?P<sigil>%%?|\^)\s*(?:\[(?P<edge>[^\]]*)\]\s*)?(?:(?P<virtuals>\w[\w,.-]*)=(?=[\w"'/]))?
+        (?:(?P<name>[\w-][\w.-]*)|/(?P<start>\w+))?(?:@\s*(?P<name_versions>{VERSIONS}))?
+    | (?P<key>[\w.-]+)(?P<equals>:?==?)(?P<value>'[^']*'|"[^"]*"|[^\s'"]*)
+    | (?P<sign>\+\+?|~~?|(?<!\S)--?)\s*(?P<variant>\w[\w-]*)
+    | (?:@\s*|(?<!\S)(?==\w))(?P<versions>{VERSIONS})
     | (?<![^\s\w])/(?P<hash>\w+)
     | (?P<word>[\w.-]*\w[\w.-]*)
     """,
     re.VERBOSE,
 )
+
+COMMAND = re.compile(
+    r"""
+    \s* (?:[$>%\#]\s+)? spack (?=\s)
+    (?:\s+(?:(?:-e|-D|-C|-c|--env|--env-dir|--config-scope)\s+\S+|--?[a-z][\w-]*(?:=\S*)?))*
+    \s+(?:(?:buildcache|mirror)\s+)?[a-z][\w-]*
+    (?:\s+(?:-[jpuo]\s*\d+|--(?:jobs|concurrent-packages)\s+\d+|--?[A-Za-z][\w-]*(?:=\S*)?))*
+    (?:\s+|$)
+    """,
+    re.VERBOSE,
+)
+"""What stands before the specs of a command, from a prompt to its options."""
+
+NAMESPACE = re.compile(r"(?:spack_repo\.)?builtin\.(?:[\w-]+\.)*(?=[\w-])", re.IGNORECASE)
+"""What stands before the name of one of Spack's own packages."""
 
 EDGE_VIRTUALS = re.compile(r"""virtuals\s*=\s*["']?([\w.-]+(?:\s*,\s*[\w.-]+)*)""")
 
@@ -43,6 +75,7 @@ class Sought(NamedTuple):
         words: Words without a sigil: package names, or parts of them.
         flags: Variants such as `+mpi` and `~mpi`.
         values: Variants such as `build_type=Release`, one for each value.
+        exactly: Variants such as `patches=a,b` that were marked with `:=`: no other values.
         columns: Columns of `specs` and the value each must have.
         versions: Version constraints as Spack writes them, such as `1.12:1.14`.
         hashes: Beginnings of hashes that were marked with `/`.
@@ -55,6 +88,7 @@ class Sought(NamedTuple):
     columns: tuple[tuple[str, str], ...] = ()
     versions: tuple[str, ...] = ()
     hashes: tuple[str, ...] = ()
+    exactly: tuple[str, ...] = ()
     needs: tuple["Need", ...] = ()
 
     @property
@@ -68,7 +102,8 @@ class Sought(NamedTuple):
             *(f"@{versions}" for versions in self.versions),
             *(f"/{start}" for start in self.hashes),
             *self.flags,
-            *(f" {value}" for value in self.values),
+            *(f" {_in_quotes(value)}" for value in self.values),
+            *(f" {_in_quotes(value.replace('=', ':=', 1))}" for value in self.exactly),
             *(f" {column}={value}" for column, value in self.columns),
             *(f" {need}" for need in self.needs),
         ]
@@ -116,25 +151,29 @@ class _Node:
     def add(self, part: re.Match[str]) -> None:
         match part.lastgroup:
             case "value":
-                self._add_pair(part["key"], part["value"].strip("'\""))
+                is_exact = part["equals"].startswith(":")
+                self._add_pair(part["key"], part["value"].strip("'\""), is_exact=is_exact)
             case "variant":
                 sign = "+" if part["sign"].startswith("+") else "~"
                 self.found["flags"].append(sign + part["variant"])
-            case "versions" | "word":
-                self.found[f"{part.lastgroup.removesuffix('s')}s"].append(part[part.lastgroup])
+            case "versions":
+                self.found["versions"].append(_without_blanks(part["versions"]))
+            case "word":
+                self.found["words"].append(_without_namespace(part["word"]))
             case "hash":
                 self.found["hashes"].append(part["hash"])
 
-    def _add_pair(self, key: str, value: str) -> None:
-        platform, _, system = value.partition("-")
-        os, _, target = system.rpartition("-")
+    def _add_pair(self, key: str, value: str, *, is_exact: bool) -> None:
         if not value:
             return
-        if key in COLUMNS:
-            self.found["columns"].append((COLUMNS[key], value))
-        elif key in {"arch", "architecture"} and os:
-            columns = [("platform", platform), ("os", os), ("target", target)]
-            self.found["columns"].extend(columns)
+        if key.lower() in COLUMNS:
+            self.found["columns"].append((COLUMNS[key.lower()], value))
+        elif key.lower() in {"arch", "architecture"} and value.count("-") > 1:
+            self.found["columns"].extend(_system(value))
+        elif value.lower() in BOOLEANS:
+            self.found["flags"].append(BOOLEANS[value.lower()] + key)
+        elif is_exact:
+            self.found["exactly"].append(f"{key}={value}")
         else:
             values = variant_values(f"{key}={value}")
             self.found["values"].extend(each.variant for each in values)
@@ -142,12 +181,13 @@ class _Node:
 
 def parse(text: str) -> Sought:
     """Split a text into its parts."""
+    text = without_command(text[:MOST_CHARACTERS])
     root = node = _Node()
     below: list[tuple[tuple[str, ...], _Node]] = []
-    for part in PART.finditer(text[:MOST_CHARACTERS]):
+    for part in PART.finditer(text):
         if not part["sigil"]:
             node.add(part)
-        elif part["sigil"] == "%":
+        elif part["sigil"].startswith("%"):
             node.found["needs"].append(Need(True, _virtuals(part), _named(part).sought()))
         else:
             node = _named(part)
@@ -162,11 +202,52 @@ def is_read_whole(text: str) -> bool:
     return len(text) <= MOST_CHARACTERS and not PART.sub("", text).strip()
 
 
+def without_command(text: str) -> str:
+    """Return what a command such as `$ spack install -j 8 hdf5` says of specs; else the text."""
+    return COMMAND.sub("", text, count=1) if COMMAND.match(text) else text
+
+
+def names_of_compiler(name: str) -> tuple[str, ...]:
+    """Return all names of a compiler: that of its package, and how Spack called it before."""
+    package = COMPILER_PACKAGES.get(name, name)
+    return (package, *(old for old, new in COMPILER_PACKAGES.items() if new == package))
+
+
+def _system(arch: str) -> list[tuple[str, str]]:
+    """Split `linux-ubuntu22.04-zen4`, of which `None` and `*` stand for anything."""
+    platform, _, system = arch.partition("-")
+    os, _, target = system.rpartition("-")
+    columns = [("platform", platform), ("os", os), ("target", target)]
+    return [(column, value) for column, value in columns if value.lower() not in ("", "none", "*")]
+
+
+def _in_quotes(variant: str) -> str:
+    """Return a variant that is read as one, whatever is in its value."""
+    name, _, value = variant.partition("=")
+    if not re.search(r"[\s'\"]", value):
+        return variant
+    quote = '"' if "'" in value else "'"
+    return f"{name}={quote}{value}{quote}"
+
+
+def _without_blanks(text: str) -> str:
+    return "".join(text.split())
+
+
+def _without_namespace(name: str) -> str:
+    return NAMESPACE.sub("", name, count=1) if NAMESPACE.match(name) else name
+
+
 def _named(part: re.Match[str]) -> _Node:
     node = _Node()
-    for field, group in (("words", "name"), ("hashes", "start"), ("versions", "name_versions")):
-        if part[group]:
-            node.found[field].append(part[group])
+    if part["name"]:
+        name = _without_namespace(part["name"]).lower()
+        is_direct = part["sigil"].startswith("%")
+        node.found["words"].append(COMPILER_PACKAGES.get(name, name) if is_direct else name)
+    if part["start"]:
+        node.found["hashes"].append(part["start"])
+    if part["name_versions"]:
+        node.found["versions"].append(_without_blanks(part["name_versions"]))
     return node
 
 

@@ -16,9 +16,9 @@ from tests.web.conftest import open_site
 from tests.web.seen import links, sections
 
 
-async def find(site: Datasette, text: str) -> str:
+async def find(site: Datasette, text: str, **chosen: str) -> str:
     """Where a search leads, or the page of its results."""
-    response = await site.client.get(f"/-/find?{urlencode({'q': text})}")
+    response = await site.client.get(f"/-/find?{urlencode({'q': text, **chosen})}")
     if response.status_code == 302:
         return str(response.headers["location"])
     assert response.status_code == 200
@@ -30,7 +30,7 @@ async def hashes_at(site: Datasette, address: str) -> list[str]:
     path, _, query = address.partition("?")
     response = await site.client.get(f"{path}.json?{query}&_shape=array&_nofacet=1&_size=max")
     assert response.status_code == 200, response.text
-    return [row["hash"].rstrip("a") for row in response.json()]
+    return [name.rstrip("a") for name in sorted(row["hash"] for row in response.json())]
 
 
 def pairs(address: str) -> list[tuple[str, str]]:
@@ -149,6 +149,8 @@ async def test_too_many_versions_ask_for_a_package(ambiguous_site: Datasette) ->
     assert pairs(await find(ambiguous_site, "many @1.7")) == [
         ("package", "many"),
         ("version", "1.7"),
+        ("releases__arraycontains", "develop"),
+        ("_sort_desc", "version"),
     ]
 
 
@@ -198,7 +200,7 @@ SPECS = [
 async def test_words_with_sigils_are_filters(
     text: str, where: str, site: Datasette, made_database: Path
 ) -> None:
-    address = await find(site, text)
+    address = await find(site, text, release="all")
 
     assert address.startswith("/spack-cache/specs?")
     assert await hashes_at(site, address) == selected(made_database, where)
@@ -220,7 +222,7 @@ REAL = [
 async def test_filters_find_the_same_as_sql_on_the_real_pages(
     text: str, where: str, count: int, real_site: Datasette, real_database: Path
 ) -> None:
-    found = await hashes_at(real_site, await find(real_site, text))
+    found = await hashes_at(real_site, await find(real_site, text, release="all"))
 
     assert found == selected(real_database, where)
     assert len(found) == count
@@ -252,6 +254,8 @@ async def test_filters_are_those_that_a_person_would_choose(site: Datasette) -> 
             "_through",
             '{"table": "spec_variants", "column": "variant", "value": "build_type=Release"}',
         ),
+        ("releases__arraycontains", "develop"),
+        ("_sort_desc", "version"),
     ]
 
 
@@ -277,9 +281,9 @@ async def test_a_search_for_nothing_explains_the_search(text: str, site: Dataset
 
 
 SEARCHES = [
-    ("hdf5 +mpi", "package = 'hdf5' AND variants LIKE '%\"+mpi\"%'"),
-    ("hdf5 ~mpi", "package = 'hdf5' AND variants LIKE '%\"~mpi\"%'"),
-    ("+mpi", "variants LIKE '%\"+mpi\"%'"),
+    ("hdf5 +mpi", "package = 'hdf5' AND variants LIKE '%\"+mpi\"%' AND newest = 1"),
+    ("hdf5 ~mpi", "package = 'hdf5' AND variants LIKE '%\"~mpi\"%' AND newest = 1"),
+    ("+mpi", "variants LIKE '%\"+mpi\"%' AND newest = 1"),
     ("hdf5 @1.12", "version = '1.12.2'"),
     ("hdf5 os=ubuntu24.04", "package = 'hdf5' AND os = 'ubuntu24.04'"),
     ("hdf5 build_type=Debug", "hash LIKE 'hmac%'"),
@@ -311,6 +315,7 @@ async def test_the_table_s_search_keeps_words_and_filters(site: Datasette) -> No
         ("_search", "release"),
         ("os", "ubuntu22.04"),
         ("variants__arraycontains", "+mpi"),
+        ("releases__arraycontains", "develop"),
     ]
 
 
@@ -330,6 +335,195 @@ async def test_the_table_s_search_explains_what_it_cannot_answer(site: Datasette
 )
 async def test_other_searches_are_datasette_s(path: str, site: Datasette) -> None:
     assert (await site.client.get(path)).status_code == 200
+
+
+MEANT = [
+    ("hdf5 zen4", [("package", "hdf5"), ("_runs_on", "zen4")]),
+    ("hdf5 machine=Zen4", [("package", "hdf5"), ("_runs_on", "zen4")]),
+    ("hdf5 target=:zen4", [("package", "hdf5"), ("_runs_on", "zen4")]),
+    ("zen4", [("_runs_on", "zen4")]),
+    ("HDF5 Ubuntu22.04", [("package", "hdf5"), ("os", "ubuntu22.04")]),
+    ("hdf5 os=Ubuntu22.04 target=X86_64_V3", [
+        ("package", "hdf5"), ("os", "ubuntu22.04"), ("target", "x86_64_v3")
+    ]),
+    ("hdf5 target=x86_64:", [("package", "hdf5"), ("target", "x86_64_v3")]),
+    ("hdf5 target=m1,neoverse_v2", [
+        ("package", "hdf5"), ("target__in", '["m1", "neoverse_v2"]')
+    ]),
+    ("hdf5 target=aarch64:", [("package", "hdf5"), ("target__in", '["m1", "neoverse_v2"]')]),
+    ("hdf5 arch=linux-None-x86_64_v3", [
+        ("package", "hdf5"), ("platform", "linux"), ("target", "x86_64_v3")
+    ]),
+    ("hdf5 mpi", [("package", "hdf5"), ("variants__arraycontains", "+mpi")]),
+    ("hdf5 MPI=True", [("package", "hdf5"), ("variants__arraycontains", "+mpi")]),
+    ("hdf5 mpi=false", [("package", "hdf5"), ("variants__arraycontains", "~mpi")]),
+    ("hdf5 GCC", [("package", "hdf5"), ("compiler_name", "gcc")]),
+    ("hdf5 compiler=gcc@13", [("package", "hdf5"), ("compiler", "gcc@13.2.0")]),
+    ("hdf5 1.14", [("package", "hdf5"), ("version", "1.14.5")]),
+    ("hdf5 version=1.14", [("package", "hdf5"), ("version", "1.14.5")]),
+    ("hdf5 =1.14.5", [("package", "hdf5"), ("version", "1.14.5")]),
+    ("hdf5 e4s", [("package", "hdf5"), ("stacks__arraycontains", "e4s")]),
+    ("gcc", [("compiler_name", "gcc")]),
+    ("Darwin", [("platform", "darwin")]),
+    ("stack=e4s", [("stacks__arraycontains", "e4s")]),
+    ("e4s ubuntu22.04", [("stacks__arraycontains", "e4s"), ("os", "ubuntu22.04")]),
+    ("hdf5 build_type=release", [("package", "hdf5"), (
+        "_through",
+        '{"table": "spec_variants", "column": "variant", "value": "build_type=Release"}',
+    )]),
+    ("$ spack spec -I hdf5 -mpi", [("package", "hdf5"), ("variants__arraycontains", "~mpi")]),
+    ("builtin.hdf5@1.14", [("package", "hdf5"), ("version", "1.14.5")]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "meant"), MEANT)
+async def test_words_as_people_type_them_are_filters_of_the_newest_release(
+    text: str, meant: list[tuple[str, str]], site: Datasette
+) -> None:
+    of_package = [("_sort_desc", "version")] if meant[0][0] == "package" else []
+
+    address = await find(site, text)
+
+    assert pairs(address) == [*meant, ("releases__arraycontains", "develop"), *of_package]
+
+
+PAGES = [
+    ("spack install hdf5", "/spack-cache/packages/hdf5"),
+    ("$ spack install --cache-only -j 8 hdf5", "/spack-cache/packages/hdf5"),
+    ("builtin.HDF5", "/spack-cache/packages/hdf5"),
+    ("ubuntu22.04", "/systems/ubuntu22~2E04"),
+    ("Ubuntu22.04 zen4 develop", "/systems/ubuntu22~2E04?machine=zen4&release=develop"),
+    ("e4s", "/spack-cache/stacks/e4s"),
+    ("develop", "/spack-cache/releases/develop"),
+    ("v0.23.1", "/spack-cache/releases/v0~2E23~2E1"),
+    ("release=develop", "/spack-cache/specs?releases__arraycontains=develop"),
+]
+
+
+@pytest.mark.parametrize(("text", "address"), PAGES)
+async def test_a_known_name_leads_to_its_page(text: str, address: str, site: Datasette) -> None:
+    assert await find(site, text) == address
+
+
+async def test_the_system_and_the_release_of_the_address_are_filters(site: Datasette) -> None:
+    chosen = {"os": "ubuntu22.04", "machine": "zen4", "release": "v0.23.1"}
+
+    assert await find(site, "hdf5", **chosen) == (
+        "/spack-cache/packages/hdf5?os=ubuntu22.04&machine=zen4&release=v0.23.1"
+    )
+    assert pairs(await find(site, "hdf5 +mpi", **chosen)) == [
+        ("package", "hdf5"),
+        ("variants__arraycontains", "+mpi"),
+        ("os", "ubuntu22.04"),
+        ("_runs_on", "zen4"),
+        ("releases__arraycontains", "v0.23.1"),
+        ("_sort_desc", "version"),
+    ]
+
+
+async def test_what_a_search_says_counts_more_than_the_address(site: Datasette) -> None:
+    chosen = {"os": "ubuntu22.04", "machine": "zen4", "release": "v0.23.1"}
+
+    assert pairs(await find(site, "hdf5 os=sequoia target=m1 release=develop", **chosen)) == [
+        ("package", "hdf5"),
+        ("os", "sequoia"),
+        ("target", "m1"),
+        ("releases__arraycontains", "develop"),
+        ("_sort_desc", "version"),
+    ]
+
+
+async def test_what_only_older_releases_have_leads_to_the_newest_of_them(site: Datasette) -> None:
+    assert ("releases__arraycontains", "develop-2025-07-13") in pairs(
+        await find(site, "hdf5 @1.12")
+    )
+
+
+async def test_a_value_with_one_spelling_is_a_value_of_the_facet(real_site: Datasette) -> None:
+    assert ("variants__arraycontains", "build_system=python_pip") in pairs(
+        await find(real_site, "py-msgpack build_system=python_pip")
+    )
+
+
+async def test_a_misspelled_package_beside_a_filter_gets_a_suggestion(site: Datasette) -> None:
+    html = await find(site, "hdff5 +mpi", os="ubuntu22.04")
+
+    assert ("hdf5 +mpi", "/-/find?q=hdf5+%2Bmpi&os=ubuntu22.04") in links(html)
+    assert "No package has “hdff5” in its name" in html
+
+
+async def test_a_second_package_asks_whether_it_is_a_dependency(site: Datasette) -> None:
+    html = await find(site, "hdf5 xz")
+
+    assert ("hdf5 ^xz", "/-/find?q=hdf5+%5Exz") in links(html)
+    assert (
+        "without “xz”: 5",
+        "/spack-cache/specs?package=hdf5&releases__arraycontains=develop&_sort_desc=version",
+    ) in links(html)
+
+
+async def test_a_variant_that_is_not_just_on_asks_for_its_value(site: Datasette) -> None:
+    html = await find(site, "hdf5 build_type")
+
+    assert {link.text for link in links(html)} >= {
+        "hdf5 build_type=Debug",
+        "hdf5 build_type=Release",
+    }
+
+
+@pytest.fixture(scope="module")
+def compilers_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Datasette]:
+    """Specs of Spack 0 and of Spack 1, which calls the same compilers otherwise."""
+    folder = tmp_path_factory.mktemp("compilers")
+    specs = {
+        "old": "clang@15.0.0",
+        "new": "llvm@18.1.0",
+        "one": "oneapi@2024.0.0",
+        "gnu": "gcc@13.2.0",
+    }
+    write_specs(
+        folder / "pages",
+        "develop",
+        "zlib",
+        *(spec(name, compiler=compiler) for name, compiler in specs.items()),
+    )
+    with open_site(build(folder / "spack-cache.db", folder / "pages")) as datasette:
+        yield datasette
+
+
+COMPILERS = [
+    ("zlib %clang", ["new", "old"]),
+    ("zlib %llvm", ["new", "old"]),
+    ("zlib clang", ["new", "old"]),
+    ("Clang", ["new", "old"]),
+    ("zlib %clang@:16", ["old"]),
+    ("zlib %llvm@18", ["new"]),
+    ("zlib %oneapi", ["one"]),
+    ("zlib %intel-oneapi-compilers@2024", ["one"]),
+    ("zlib compiler=intel-oneapi-compilers", ["one"]),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), COMPILERS)
+async def test_a_compiler_is_found_by_all_its_names(
+    text: str, expected: list[str], compilers_site: Datasette
+) -> None:
+    address = await find(compilers_site, text)
+
+    assert await hashes_at(compilers_site, address) == expected
+
+
+@pytest.mark.parametrize(
+    ("compiler", "expected"),
+    [("clang", 2), ("LLVM", 2), ("%clang@15", 1), ("intel-oneapi-compilers", 1), ("arm", 0)],
+)
+async def test_a_question_knows_all_names_of_a_compiler(
+    compiler: str, expected: int, compilers_site: Datasette
+) -> None:
+    query = urlencode({"compiler": compiler})
+    answer = await compilers_site.client.get(f"/spack-cache/find_a_binary.json?{query}")
+
+    assert len(answer.json()["rows"]) == expected
 
 
 class Boxes(HTMLParser):
