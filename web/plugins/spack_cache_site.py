@@ -48,6 +48,8 @@ PLUGINS = (
     "web.immutable.forms",
     "web.immutable.shown_sql",
     "web.immutable.paging",
+    "web.immutable.query_pages",
+    "web.immutable.failed_queries",
     "web.immutable.arrays",
     "web.immutable.bitmaps",
     "web.immutable.database",

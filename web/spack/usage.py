@@ -35,8 +35,11 @@ from web.spack.names import DATABASE
 from web.spack.needs import MeaninglessError, Needs, explaining, needed_graph, needs_with
 from web.spack.syntax import MOST_CHARACTERS, Need, Sought
 
-MOST = 2_000
-"""So many are told, since one value of SQL has a bound; an answer has fewer rows."""
+MOST = 5_000
+"""So many packages or hashes are told, since one value of SQL has a bound (`MAX_ROW`)."""
+
+MOST_ROWS = 30_000
+"""The same for rows, whose numbers are shorter."""
 
 VERSIONS = re.compile(r"[\w.,:=+-]{1,500}", re.ASCII)
 """What Spack allows in a constraint on a version."""
@@ -75,7 +78,7 @@ def packages_needing(asked: Asked, *needed: str) -> list[tuple[str, int]]:
 
 def specs_needing(asked: Asked, *needed: str) -> list[int]:
     """Return the rows of the binaries that depend on a package."""
-    return _needing(asked, *needed)[:MOST].to_array().tolist()
+    return _needing(asked, *needed)[:MOST_ROWS].to_array().tolist()
 
 
 def _needing(asked: Asked, package: str, versions: str, how: str) -> BitMap:
@@ -200,4 +203,4 @@ def _answer(
         rows = rows_held(datasette, connection, release, stack)
         needs = needs_with(datasette, graph)
         answer = function(Asked(graph, needs, connection, rows), *others)
-    return answer if isinstance(answer, int) else json.dumps(answer)
+    return answer if isinstance(answer, int) else json.dumps(answer, separators=(",", ":"))
