@@ -1,8 +1,11 @@
 """The pages of a question's answer, as people see them."""
 
+from pathlib import Path
+
 import pytest
 from datasette.app import Datasette
 
+from tests.web.conftest import open_site
 from tests.web.seen import links, sections, tags
 from web.immutable import query_pages
 
@@ -80,3 +83,14 @@ async def test_stacks_that_differ_have_no_empty_columns(
     html = (await site.client.get(path)).text
 
     assert [tag for tag, _ in tags(html)].count("th") == columns
+
+
+@pytest.mark.usefixtures("two_a_page")
+async def test_pages_have_the_prefix_of_the_site(made_database: Path) -> None:
+    with open_site(made_database, base_url="/cache/") as prefixed:
+        html = (await prefixed.client.get("/spack-cache/find_a_binary?package=hdf5")).text
+        told = (await prefixed.client.get("/spack-cache/find_a_binary.json?_size=2")).json()
+
+    base = "http://localhost/cache/spack-cache/find_a_binary"
+    assert ("Next page", f"{base}?package=hdf5&_page=2") in links(html)
+    assert told["next_url"] == f"{base}.json?_size=2&_next=2"
