@@ -87,6 +87,7 @@ def test_hooks_are_called_in_the_order_that_is_meant() -> None:
         "web.spack.graph",
         "web.immutable.shown_sql",
         "web.immutable.paging",
+        "web.immutable.query_pages",
         "web.immutable.arrays",
         "web.immutable.bitmaps",
         "web.immutable.database",

@@ -33,7 +33,8 @@ Any origin may ask (CORS). Send no key.
 - `{base}/TABLE.csv?_stream=on&_size=max`: all rows, without that limit.
 - `{base}/TABLE/KEY.json`: one row.
 - `{base}/QUESTION.json?_shape=array&PARAMETER=VALUE`: the answer to one of the questions below.
-  A parameter that is left out takes its default.
+  A parameter that is left out takes its default. Without `_shape` the answer has `total`, and a
+  `next_url` if there are more rows; `{base}/QUESTION.csv` has all rows.
 - `{base}.json?_shape=array&sql=SELECT…&PARAMETER=VALUE`: SQLite's SQL, read-only, with
   `:PARAMETER` for values. An answer has at most {most} rows and takes at most {seconds:g} s.
 - `{base}.db`: the whole database, a SQLite file.

@@ -30,6 +30,9 @@ PAGE_TABLES = {
 }
 """The table that has a page for a value, by the column's name; a plural names a list of them."""
 
+IN_STACK = "_in_stack"
+"""The filter of specs by a stack in a release (`web.spack.in_stack`)."""
+
 ARRAYS = frozenset(
     column.name
     for table in TABLES
@@ -87,6 +90,18 @@ class Places(NamedTuple):
             for each in ([value] if isinstance(value, str) else value)
         ]
         return f"{self.database}/specs?{urlencode(pairs)}"
+
+    def in_stack(self, stack: str, release: str, **filters: str | list[str]) -> str:
+        """Return the address of the specs that a stack holds in a release.
+
+        Args:
+            stack: The stack.
+            release: The release.
+            filters: Others, as `specs` takes them.
+        """
+        others = self.specs(**filters)
+        joint = "&" if filters else ""
+        return f"{others}{joint}{urlencode({IN_STACK: f'{stack}@{release}'})}"
 
     def query(self, name: str, **parameters: str) -> str:
         """Return the address of a canned query's answer."""

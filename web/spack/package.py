@@ -47,6 +47,14 @@ VALUES_SQL = f"""
     group by json_each.value order by 2 desc, 1 limit {MOST_VALUES + 1}
 """
 
+STACKS_SQL = f"""
+    select stack, count(*) as specs
+    from (select hash {CHOSEN}) cross join spec_stacks on spec_stacks.spec = hash
+    where spec_stacks.release = :release
+    group by stack order by 2 desc, 1 limit {MOST_VALUES + 1}
+"""
+"""The stacks of one release: the column `stacks` has those of all."""
+
 MACHINES_SQL = """
     select name, coalesce(family, 'other') as family from targets where exists (
         select 1 from target_compatibility
@@ -99,7 +107,7 @@ class PackagePage(NamedTuple):
         systems: The operating systems and targets they were built for.
         versions: Their versions, newest first.
         compilers: Their compilers, the most frequent first.
-        stacks: The stacks that hold them in any release, the most frequent first.
+        stacks: The stacks that hold them in the release, the most frequent first.
         common: What all of them have in common, by column of `specs`; empty if there is one.
         differences: The variants in which they differ, by name.
         users: The packages whose binaries in the release depend directly on it.
@@ -175,7 +183,7 @@ async def package_page(db: Database, name: str, *, release: str, machine: str) -
         systems=_systems(groups),
         versions=_versions(json.loads(row["versions"]), groups),
         compilers=_most_frequent(_column(groups, "compiler")),
-        stacks=await _values(db, "stacks", chosen),
+        stacks=await _stacks(db, chosen),
         common=_common(groups, variants) if num_specs > 1 else {},
         differences=_differences(variants, num_specs),
         users=await users_of_package(db, name, chosen["release"]),
@@ -190,6 +198,13 @@ async def _current(db: Database) -> str:
 async def _values(db: Database, column: str, chosen: dict[str, str]) -> list[Count]:
     """Return the elements of the arrays in a column, the most frequent first."""
     return [Count(*row) for row in await db.execute(VALUES_SQL.format(column=column), chosen)]
+
+
+async def _stacks(db: Database, chosen: dict[str, str]) -> list[Count]:
+    """Return the stacks that hold the specs in the release, or in any if none is chosen."""
+    if not chosen["release"]:
+        return await _values(db, "stacks", chosen)
+    return [Count(*row) for row in await db.execute(STACKS_SQL, chosen)]
 
 
 def _is_crowded(groups: Sequence[Group], variants: Sequence[Count]) -> bool:

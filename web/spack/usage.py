@@ -6,7 +6,8 @@ a JSON array for `json_each`:
 - `packages_needing(release, stack, package, versions, how)`: the packages whose binaries depend on
   one, or on a range of its versions, and how many do; `how` is `directly` or `to the end`, which
   mean what `%` and `^` do (needs.py);
-- `specs_needing`, with the same arguments: the rowids of these binaries, by package;
+- `specs_needing`, with the same arguments and a rowid: the rowids of these binaries behind that
+  one, by package; so many as one value of SQL can hold;
 - `most_needed_nodes(release, stack, kind)`: of each dependency its hash, and how many binaries
   depend on it directly; `kind` is that of `nodes`, or '' for any;
 - `most_needed_packages(release, stack)`: of each package its name, of how many packages and how
@@ -35,8 +36,14 @@ from web.spack.names import DATABASE
 from web.spack.needs import MeaninglessError, Needs, explaining, needed_graph, needs_with
 from web.spack.syntax import MOST_CHARACTERS, Need, Sought
 
-MOST = 2_000
-"""So many are told, since one value of SQL has a bound; an answer has fewer rows."""
+MOST = 5_000
+"""So many packages or hashes are told, since one value of SQL has a bound (`MAX_ROW`)."""
+
+MOST_ROWS = 30_000
+"""The same for rows, whose numbers are shorter; who wants more asks again behind the last."""
+
+MOST_ROWID = 2**32 - 1
+"""A bitmap has no larger number."""
 
 VERSIONS = re.compile(r"[\w.,:=+-]{1,500}", re.ASCII)
 """What Spack allows in a constraint on a version."""
@@ -73,9 +80,17 @@ def packages_needing(asked: Asked, *needed: str) -> list[tuple[str, int]]:
     return sorted(counts, key=lambda count: (-count[1], count[0]))[:MOST]
 
 
-def specs_needing(asked: Asked, *needed: str) -> list[int]:
-    """Return the rows of the binaries that depend on a package."""
-    return _needing(asked, *needed)[:MOST].to_array().tolist()
+def specs_needing(asked: Asked, package: str, versions: str, how: str, after: str) -> list[int]:
+    """Return the first rows, behind one, of the binaries that depend on a package.
+
+    Raises:
+        MeaninglessError: the versions are none, or the row is no number.
+    """
+    if not after.isdecimal():
+        raise MeaninglessError(f"“{after[:MOST_CHARACTERS]}” is no number of a row.")
+    rows = _needing(asked, package, versions, how)
+    passed = rows.rank(min(int(after), MOST_ROWID))
+    return rows[passed : passed + MOST_ROWS].to_array().tolist()
 
 
 def _needing(asked: Asked, package: str, versions: str, how: str) -> BitMap:
@@ -166,7 +181,7 @@ def _with_hashes(asked: Asked, counts: dict[int, int]) -> list[tuple[str, int]]:
 
 FUNCTIONS: dict[str, tuple[int, Callable[..., Any]]] = {
     "packages_needing": (5, packages_needing),
-    "specs_needing": (5, specs_needing),
+    "specs_needing": (6, specs_needing),
     "most_needed_nodes": (3, most_needed_nodes),
     "most_needed_packages": (2, most_needed_packages),
     "holes": (2, holes),
@@ -200,4 +215,4 @@ def _answer(
         rows = rows_held(datasette, connection, release, stack)
         needs = needs_with(datasette, graph)
         answer = function(Asked(graph, needs, connection, rows), *others)
-    return answer if isinstance(answer, int) else json.dumps(answer)
+    return answer if isinstance(answer, int) else json.dumps(answer, separators=(",", ":"))

@@ -16,7 +16,7 @@ from tests.etl.mirror import dep, index, record, write_layout3
 from tests.web.conftest import open_site
 from tests.web.spack.told import Edge, of_sample
 from tests.web.test_metadata import CHARTS
-from web.spack import graph
+from web.spack import graph, usage
 
 TOLD = of_sample()
 HDF5 = TOLD.key("hdf5", stack="e4s")
@@ -362,9 +362,32 @@ ODD = [
     ("most_needed_packages(5, x'00')", "[]"),
     ("num_holes('develop', 1.5)", 0),
     ("most_needed_nodes('develop', '', 'no such kind')", "[]"),
-    ("specs_needing('develop', '', 'xz', '', 'otherwise')", "[]"),
+    ("specs_needing('develop', '', 'xz', '', 'otherwise', 0)", "[]"),
+    ("specs_needing('develop', '', 'xz', '', 'to the end', 9223372036854775807)", "[]"),
     ("packages_needing('develop', '', '', '', 'directly')", "[]"),
 ]
+
+
+@pytest.mark.parametrize("most", [1, 2, 7])
+async def test_specs_that_depend_on_a_package_are_told_in_parts(
+    most: int, cache_site: Datasette, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = await rows(cache_site, "dependent_specs", package="zlib-ng")
+    monkeypatch.setattr(usage, "MOST_ROWS", most)
+    told = {"package": "zlib-ng", "_part": str(most)}  # no answer that is kept
+
+    assert len(expected) > 7
+    assert await rows(cache_site, "dependent_specs", **told) == expected
+
+
+async def test_a_row_that_is_no_number_is_refused(cache_site: Datasette) -> None:
+    sql = "select specs_needing('develop', '', 'xz', '', 'directly', 'first')"
+    response = await cache_site.client.get(f"/spack-cache.json?{urlencode({'sql': sql})}")
+
+    assert (response.status_code, response.json()["error"]) == (
+        400,
+        "“first” is no number of a row.",
+    )
 
 
 @pytest.mark.parametrize(("sql", "value"), ODD)
