@@ -34,6 +34,8 @@ PLUGINS = (
     "web.immutable.request_log",
     "web.spack.graph",
     "web.spack.needs",
+    "web.spack.inventory",
+    "web.spack.system_pages",
     "web.spack.usage",
     "web.spack.search",
     "web.spack.compare",
