@@ -145,6 +145,7 @@ def page_kinds(connection: sqlite3.Connection, most: int, seed: int = 1) -> list
         *_pages(data),
         *_tables(data),
         *_dependencies(data),
+        *_systems(data),
         *_faceted(data),
         *_searches(data),
         *_exports(data),
@@ -244,6 +245,31 @@ def _dependencies(data: Data) -> Iterator[Kind]:
     yield Kind("`specs` with its facets, of what a spec needs to run", 200, _asked(_SPECS, needed))
 
 
+def _systems(data: Data) -> Iterator[Kind]:
+    yield Kind("systems", 40, _asked("/systems", data.shuffled_rows(_MACHINES)))
+    yield Kind("system", 40, _system_pages(data, _SYSTEMS))
+    yield Kind("system, searched", 40, _system_pages(data, _SYSTEMS, q="py"))
+    yield Kind("system, CSV", 40, _system_pages(data, _SYSTEMS, ".csv"))
+    yield Kind(
+        "how many packages run on a system",
+        20,
+        (f"/systems.json?{urlencode(pairs)}" for pairs in data.shuffled_rows(_SYSTEMS)),
+    )
+
+
+def _system_pages(data: Data, sql: str, form: str = "", **others: str) -> Iterator[str]:
+    for (_, os), *pairs in data.shuffled_rows(sql):
+        yield f"/systems/{tilde_encode(os)}{form}?{urlencode([*pairs, *others.items()])}"
+
+
+_MACHINES = """
+    SELECT DISTINCT target AS machine, name AS "release" FROM releases, target_compatibility
+"""
+_SYSTEMS = """
+    SELECT os, target_compatibility.target AS machine, name AS "release"
+    FROM releases, (SELECT DISTINCT os, target FROM specs) AS built
+    JOIN target_compatibility ON runs = built.target
+"""
 _MOST_NEEDED = """
     SELECT dependency FROM dependencies GROUP BY dependency ORDER BY count(*) DESC LIMIT 100
 """

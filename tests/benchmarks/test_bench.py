@@ -120,6 +120,8 @@ def test_every_kind_of_page_is_served(made_database: Path) -> None:
         *("JSON of a row of `specs`", "JSON of 100 rows of `specs`, no facets"),
         "`specs` with its facets and variants, filters: 2",
         "install of a package's specs, about 100",
+        *("systems", "system", "system, searched", "system, CSV"),
+        "how many packages run on a system",
         *(f"query `{name}`" for name in queries),
         *(f"query `{name}` with parameters" for name in queries),
         "charts `spack-cache`",

@@ -48,6 +48,11 @@ PAGES = {
     "compared": f"/-/compare?a={dag_hash('hmpi')}&b={dag_hash('harm')}",
     "not compared": "/-/compare?a=/h&b=nonsense!",
     "not found": "/spack-cache/packages/hdf",
+    "system": "/systems/ubuntu22~2E04?machine=zen4&q=x",
+    "systems": "/systems?machine=zen4",
+    "no system": "/systems/ubuntu?machine=zen4",
+    "package on a system": "/spack-cache/packages/hdf5?os=ubuntu22.04&machine=zen4",
+    "lists apart": "/spack-cache/packages?oses__arraycontains=sequoia&targets__arraycontains=x86_64_v3",
     "mistake": "/spack-cache/packages?_sort=nothing",
     "hostile": f"/spack-cache/specs/{dag_hash('evil')}",
 }

@@ -1,4 +1,4 @@
-"""What docs/dependencies.md says is true."""
+"""What docs/dependencies.md and docs/systems.md say is true."""
 
 import re
 from pathlib import Path
@@ -11,6 +11,16 @@ from web.spack.usage import FUNCTIONS
 
 ROOT = Path(__file__).parents[2]
 DEPENDENCIES = (ROOT / "docs" / "dependencies.md").read_text()
+SYSTEMS = (ROOT / "docs" / "systems.md").read_text()
+
+
+async def test_the_addresses_of_systems_answer(site: Datasette) -> None:
+    asked = re.findall(r"curl 'http://127.0.0.1:8001(\S+)'", SYSTEMS)
+    assert len(asked) == 4
+    for address in asked:
+        response = await site.client.get(address)
+        assert response.status_code == 200
+        assert len(response.text) > 30
 
 
 async def test_the_addresses_of_dependencies_answer(cache_site: Datasette) -> None:

@@ -151,7 +151,7 @@ async def test_every_link_within_the_site_leads_somewhere(site: Datasette, path:
 
 async def test_a_package_shows_the_current_release_first(site: Datasette) -> None:
     assert await read(site, "/spack-cache/packages/hdf5") == {
-        "hdf5": "5 binaries in develop. About it on packages.spack.io Release My machine Show",
+        "hdf5": "5 binaries in develop. About it on packages.spack.io Release Operating system My machine Show",
         "Versions and systems": (
             "How many binaries there are of each version, for each operating system and target."
             " System Target 1.14.5"
@@ -230,7 +230,8 @@ async def test_nothing_runs_on_a_machine(site: Datasette, machine: str) -> None:
     assert list(sections(html)) == ["hdf5"]
     assert sections(html)["hdf5"].startswith(f"No binary that runs on {machine} in develop.")
     assert Link(
-        "Show the binaries for other machines", "/spack-cache/packages/hdf5?release=develop"
+        "Show the binaries for other systems",
+        "/spack-cache/packages/hdf5?os=&machine=&release=develop",
     ) in links(html)
 
 

@@ -85,6 +85,7 @@ def test_hooks_are_called_in_the_order_that_is_meant() -> None:
         "web.immutable.answers",
         "web.immutable.prefix",
         "web.spack.graph",
+        "web.spack.inventory",
         "web.immutable.shown_sql",
         "web.immutable.paging",
         "web.immutable.query_pages",

@@ -37,6 +37,8 @@ PLUGINS = (
     "web.spack.runs_on",
     "web.spack.fields",
     "web.spack.in_stack",
+    "web.spack.inventory",
+    "web.spack.system_pages",
     "web.spack.usage",
     "web.spack.search",
     "web.spack.suggest",

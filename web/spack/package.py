@@ -1,13 +1,14 @@
 """What a package's page says of its binaries: which versions, systems, compilers and variants.
 
 It speaks of one release at a time, the current one unless another is asked for, and, where a
-machine's target is given, only of the binaries that run on it.
+machine's target or an operating system is given, only of the binaries that run on it.
 """
 
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
+from urllib.parse import urlencode
 
 from datasette.database import Database
 
@@ -23,6 +24,7 @@ FACTS = ("version", "compiler", "os", "platform", "target")
 CHOSEN = f"""
     from specs where package = :package
     and (:release = '' or {LISTS_RELEASE.format(":release")})
+    and (:os = '' or os = :os)
     and (:machine = '' or target in (
         select runs from target_compatibility where target = :machine
     ))
@@ -99,6 +101,8 @@ class PackagePage(NamedTuple):
         name: The package.
         release: The release that is shown, or "all".
         lacking: The release that was to be shown but has no binary of the package, or "".
+        os: The operating system that was asked for, or "".
+        oses: The operating systems that any binary of the package was built for.
         releases: The releases with the package, newest first, and the number of its specs.
         machine: The target of the machine that was asked for, or "".
         machines: The targets that run some binary of the package, by family.
@@ -116,6 +120,8 @@ class PackagePage(NamedTuple):
     name: str
     release: str
     lacking: str
+    os: str
+    oses: list[str]
     releases: list[Count]
     machine: str
     machines: dict[str, list[str]]
@@ -138,17 +144,28 @@ class PackagePage(NamedTuple):
     @property
     def filters(self) -> dict[str, str]:
         """What finds the specs that are shown."""
+        chosen = self.in_release | ({"os": self.os} if self.os else {})
         if not self.machine or self.is_crowded:
-            return self.in_release
+            return chosen
         targets = sorted({target for targets in self.systems.values() for target in targets})
-        return self.in_release | {"target__in": json.dumps(targets)}
+        return chosen | {"target__in": json.dumps(targets)}
+
+    def asked(self, **changes: str) -> str:
+        """Return the query string of this page, with another os, machine or release.
+
+        What is "" is in it too: the page's address says what it is of.
+        """
+        pairs = {"os": self.os, "machine": self.machine, "release": self.release}
+        return urlencode(pairs | changes)
 
 
 Group = tuple[dict[str, str], int]
 """The facts that some specs have in common, and how many these are."""
 
 
-async def package_page(db: Database, name: str, *, release: str, machine: str) -> PackagePage:
+async def package_page(
+    db: Database, name: str, *, release: str, machine: str, os: str = ""
+) -> PackagePage:
     """Return what is known of a package.
 
     Args:
@@ -157,13 +174,15 @@ async def package_page(db: Database, name: str, *, release: str, machine: str) -
         release: The release to speak of; "" for the current one, "all" for all of them. If it
             has no binary of the package, the newest one that has is spoken of.
         machine: The target of the machine that the binaries are to run on, or "" for any.
+        os: The operating system that they are for, or "" for any.
     """
     row = (await db.execute("select * from packages where name = ?", [name])).first()
     held: list[str] = json.loads(row["releases"])
     wanted = release or await _current(db)
     shown = wanted if wanted in {ALL, *held} else held[0]
-    chosen = {"package": name, "release": "" if shown == ALL else shown, "machine": machine}
-    everywhere = {"package": name, "release": "", "machine": ""}
+    everywhere = {"package": name, "release": "", "machine": "", "os": ""}
+    chosen = everywhere | {"machine": machine, "os": os}
+    chosen["release"] = "" if shown == ALL else shown
     found = (await db.execute(FACTS_SQL, chosen)).rows
     groups = [(dict(zip(FACTS, each, strict=False)), each["specs"]) for each in found]
     num_specs = found[0]["all_specs"] if found else 0
@@ -175,6 +194,8 @@ async def package_page(db: Database, name: str, *, release: str, machine: str) -
         name=name,
         release=shown,
         lacking="" if shown == wanted else wanted,
+        os=os,
+        oses=json.loads(row["oses"]),
         releases=_in_order(held, await _values(db, "releases", everywhere)),
         machine=machine,
         machines=await _machines(db, row["targets"]),

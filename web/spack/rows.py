@@ -18,8 +18,9 @@ from web.spack.stack import stack_page
 
 
 async def _package(db: Database, key: str, request: Request) -> object:
-    release, machine = (request.args.get(name) or "" for name in ("release", "machine"))
-    return await package_page(db, key, release=release, machine=machine.strip())
+    names = ("release", "machine", "os")
+    release, machine, os = ((request.args.get(name) or "").strip() for name in names)
+    return await package_page(db, key, release=release, machine=machine, os=os)
 
 
 async def _spec(db: Database, key: str, _: Request) -> object:
