@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from http import HTTPStatus
 from math import ceil
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -304,7 +305,11 @@ def _timed_out_facets(server: Server, address: str) -> list[str]:
         return []
     with closing(_connect(server.port)) as connection:
         connection.request("GET", f"{path}.json?{query}")
-        timed_out: list[str] = json.load(connection.getresponse()).get("facets_timed_out", [])
+        response = connection.getresponse()
+        if response.status != HTTPStatus.OK:
+            # A search for more than words leads elsewhere.
+            return []
+        timed_out: list[str] = json.load(response).get("facets_timed_out", [])
         return timed_out
 
 

@@ -116,7 +116,7 @@ async def test_a_search_says_the_system_in_its_address(open_page: OpenPage) -> N
     async with open_page("/about") as page:
         await remember(page)
         box = page.get_by_role("search")
-        await box.get_by_role("searchbox").fill("nothing like it")
+        await box.get_by_role("combobox").fill("nothing like it")
         async with page.expect_request(re.compile(r"/-/find\?")) as request:
             await page.keyboard.press("Enter")
         assert (await request.value).url.endswith(f"/-/find?q=nothing+like+it&{ASKED}")
