@@ -584,12 +584,44 @@ async def test_the_searches_that_the_home_page_suggests_find_something(site: Dat
     suggested = re.findall(r'href="(/-/find\?q=[^"]*)"><code>([^<]*)</code>', html)
     assert [words for _, words in suggested] == [
         "hdf5",
-        "hdf5 os=ubuntu24.04",
-        "hdf5 %gcc target=neoverse_v2",
+        "hdf5 os=ubuntu22.04",
+        "hdf5 %gcc target=x86_64_v3",
     ]
     for address, _ in suggested[1:]:
         answer = await site.client.get(unescape(address), follow_redirects=True)
-        assert dag_hash("harm") in answer.text
+        assert "releases contains develop" in " ".join(sections(answer.text).values())
+        assert dag_hash("hmpi") in answer.text
+
+
+async def test_a_dependency_is_suggested_where_indexes_tell_of_them(cache_site: Datasette) -> None:
+    html = await page(cache_site, "/")
+    suggested = re.findall(r'href="(/-/find\?q=[^"]*)"><code>([^<]*)</code>', html)
+    assert [words for _, words in suggested][3:] == ["hdf5 ^zlib-ng"]
+    answer = await cache_site.client.get(unescape(suggested[3][0]), follow_redirects=True)
+    assert "depends on ^zlib-ng" in " ".join(sections(answer.text).values())
+    assert "No rows match" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "current"),
+    [
+        ("/spack-cache/packages", "Packages", "page"),
+        ("/spack-cache/packages/hdf5?release=all", "Packages", "true"),
+        ("/systems", "Systems", "page"),
+        ("/systems/ubuntu22.04", "Systems", "true"),
+        ("/about", "About and API", "page"),
+    ],
+)
+async def test_the_menu_says_where_one_is(
+    path: str, name: str, current: str, site: Datasette
+) -> None:
+    nav = (await page(site, path)).partition('<nav aria-label="Main">')[2].partition("</nav>")[0]
+
+    assert re.findall(r'aria-current="(\w+)">([^<]+)<', nav) == [(current, name)]
+
+
+async def test_the_menu_of_home_points_nowhere(site: Datasette) -> None:
+    assert "aria-current" not in (await page(site, "/")).partition("</nav>")[0]
 
 
 async def test_what_is_kept_of_one_database_is_not_used_for_another(

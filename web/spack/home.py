@@ -5,10 +5,11 @@ from typing import Any, NamedTuple
 
 from datasette import hookimpl
 from datasette.app import Datasette
+from datasette.database import Database
 from datasette.utils.asgi import Request
 
 from etl.spelling import NO_COMPILER
-from web.spack.names import CURRENT_RELEASE_SQL, DATABASE
+from web.spack.names import CURRENT_RELEASE_SQL, DATABASE, LISTS_RELEASE
 
 # Each step finds the next system in the index, instead of reading it for every spec.
 OSES_SQL = """
@@ -22,11 +23,33 @@ OSES_SQL = """
 
 MIRRORS_SQL = "select count(*) from releases where kind = 'mirror'"
 
-# A spec of the largest package, of which there is most to find.
-EXAMPLE_SQL = """
-    select package, os, compiler_name, target from specs
-    where package = (select name from packages order by num_specs desc, name limit 1)
-    order by os desc, hash limit 1
+WELL_KNOWN = ("hdf5", "py-numpy", "openmpi", "trilinos", "cmake", "zlib-ng")
+"""Packages that most visitors have heard of, the first of them that there is."""
+
+# What most specs of it in the newest release were built for and with, those of Linux first.
+EXAMPLE_SQL = f"""
+    with known as (
+        select key, value as package
+        from json_each(json_array({", ".join(map("'{}'".format, WELL_KNOWN))}))
+    ),
+    current as (select name as "release" from releases where position = 1),
+    example as (
+        select name as package from current cross join packages
+        left join known on known.package = packages.name
+        where {LISTS_RELEASE.format('current."release"')}
+        order by known.key is null, known.key, num_specs desc, name limit 1
+    )
+    select package, os, compiler_name, target, min(hash) as hash
+    from current cross join example cross join specs using (package)
+    where {LISTS_RELEASE.format('current."release"')}
+    group by os, compiler_name, target
+    order by platform <> 'linux', count(*) desc, os desc, target limit 1
+"""
+
+DEPENDENCY_SQL = """
+    select nodes.package from dependencies cross join nodes on nodes.hash = dependency
+    where spec = :hash and link and kind = 'binary'
+    order by nodes.package = 'gcc-runtime', virtuals = '[]', nodes.package limit 1
 """
 
 
@@ -82,14 +105,22 @@ async def home(datasette: Datasette, actor: Mapping[str, Any] | None) -> Home:
         counts=await db.table_counts(limit=1000),
         oses=[os for (os,) in await db.execute_once(OSES_SQL)],
         questions=list(queries.values()),
-        examples=_examples((await db.execute_once(EXAMPLE_SQL)).first()),
+        examples=await _examples(db),
         size=db.size,
     )
 
 
-def _examples(spec: Mapping[str, Any] | None) -> list[str]:
+async def _examples(db: Database) -> list[str]:
+    """Return searches that find something in the newest release."""
+    spec = (await db.execute_once(EXAMPLE_SQL)).first()
     if spec is None:
         return []
     package = spec["package"]
     built = "" if spec["compiler_name"] == NO_COMPILER else f" %{spec['compiler_name']}"
-    return [package, f"{package} os={spec['os']}", f"{package}{built} target={spec['target']}"]
+    needed = (await db.execute(DEPENDENCY_SQL, {"hash": spec["hash"]})).first()
+    return [
+        package,
+        f"{package} os={spec['os']}",
+        f"{package}{built} target={spec['target']}",
+        *([f"{package} ^{needed['package']}"] if needed else []),
+    ]
