@@ -16,7 +16,7 @@ import json
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
@@ -28,6 +28,7 @@ from datasette.utils.sqlite import sqlite3
 from pyroaring import BitMap
 
 from web.immutable.asgi import App, Receive, Scope, Send
+from web.immutable.background import begin
 from web.immutable.bitmaps import bitmaps_of
 from web.immutable.prefix import path_below_prefix
 from web.immutable.requests import sql_of_visitor
@@ -233,7 +234,7 @@ def _numbers(users: list[int | str], others: Mapping[str, int]) -> BitMap:
         return BitMap([others[user] if isinstance(user, str) else user for user in users])
 
 
-_graphs: WeakKeyDictionary[Datasette, "Future[Graph]"] = WeakKeyDictionary()
+_graphs: WeakKeyDictionary[Datasette, Future[Graph]] = WeakKeyDictionary()
 
 
 @hookimpl  # type: ignore[untyped-decorator]
@@ -250,9 +251,7 @@ def startup(datasette: Datasette) -> None:
             bitmaps.wait()
         return read_graph(path)
 
-    with_one_thread = ThreadPoolExecutor(1, thread_name_prefix="graph")
-    _graphs[datasette] = with_one_thread.submit(read)
-    with_one_thread.shutdown(wait=False)
+    _graphs[datasette] = begin(read, "graph")
 
 
 @hookimpl  # type: ignore[untyped-decorator]

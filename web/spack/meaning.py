@@ -176,6 +176,9 @@ async def filters(datasette: Datasette, sought: Sought, package: str) -> Pairs:
         raise UnanswerableError(
             f"The pages do not tell what a spec depends on, so {others[0]} cannot be searched for."
         )
+    for need in others:
+        if not (need.name or need.node.hashes):
+            raise UnanswerableError(f"Say which package the dependency {need} is of.")
     return [
         *[await _versions(db, each, package) for each in sought.versions],
         *[

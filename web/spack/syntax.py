@@ -188,13 +188,18 @@ def parse(text: str) -> Sought:
         if not part["sigil"]:
             node.add(part)
         elif part["sigil"].startswith("%"):
-            node.found["needs"].append(Need(True, _virtuals(part), _named(part).sought()))
+            node.found["needs"].extend(_told(Need(True, _virtuals(part), _named(part).sought())))
         else:
             node = _named(part)
             below.append((_virtuals(part), node))
-    needs = [Need(False, virtuals, each.sought()) for virtuals, each in below]
-    root.found["needs"].extend(needs)
+    for virtuals, each in below:
+        root.found["needs"].extend(_told(Need(False, virtuals, each.sought())))
     return root.sought()
+
+
+def _told(need: Need) -> list[Need]:
+    """Return a dependency, or none where nothing stands behind its sigil."""
+    return [need] if need.virtuals or need.node != Sought() else []
 
 
 def is_read_whole(text: str) -> bool:

@@ -321,6 +321,15 @@ async def test_a_search_is_a_filter_for_each_dependency(
     assert await searched(cache_site, text) == pairs
 
 
+@pytest.mark.parametrize("text", ["^+mpi", "hdf5 %@5"])
+async def test_a_dependency_without_a_name_is_asked_for(text: str, cache_site: Datasette) -> None:
+    response = await cache_site.client.get(f"/-/find?{urlencode({'q': text})}")
+
+    assert response.status_code == 200
+    said = " ".join(sections(response.text).values())
+    assert f"Say which package the dependency {text.rpartition(' ')[2]} is of." in said
+
+
 async def test_the_search_of_the_table_takes_dependencies(cache_site: Datasette) -> None:
     query = urlencode({"_search": "hdf5 ^openmpi@5", "os": "ubuntu22.04"})
     response = await cache_site.client.get(f"/spack-cache/specs.json?{query}")

@@ -10,6 +10,9 @@ def need(sigil: str, *words: str, virtuals: tuple[str, ...] = (), **node: object
 
 
 READ = [
+    ("^", Sought()),
+    ("%%% ^ ^", Sought()),
+    ("hdf5 ^", Sought(words=("hdf5",))),
     ("hdf5", Sought(words=("hdf5",))),
     ("hdf5+mpi~cxx", Sought(words=("hdf5",), flags=("+mpi", "~cxx"))),
     ("hdf5 ++mpi -cxx", Sought(words=("hdf5",), flags=("+mpi", "~cxx"))),
