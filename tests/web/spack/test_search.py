@@ -545,3 +545,10 @@ class Boxes(HTMLParser):
 @pytest.mark.parametrize("path", ["/", "/spack-cache", "/spack-cache/specs", "/-/find?q=py"])
 async def test_the_box_is_on_every_page(path: str, site: Datasette) -> None:
     assert Boxes((await site.client.get(path)).text).names == ["q"]
+
+
+async def test_a_list_without_rows_has_no_facets_to_narrow_down(site: Datasette) -> None:
+    nothing = (await site.client.get("/spack-cache/specs?package=hdf5&os=nosuch")).text
+    something = (await site.client.get("/spack-cache/specs?package=hdf5")).text
+
+    assert ('id="facets"' in nothing, 'id="facets"' in something) == (False, True)
