@@ -3,10 +3,12 @@
 "use strict";
 
 async function copy(text) {
-    if (navigator.clipboard) {
-        return navigator.clipboard.writeText(text);
+    try {
+        await navigator.clipboard.writeText(text);
+        return;
+    } catch {
+        // Only pages from https have a clipboard, and a person can refuse it.
     }
-    // Only pages from https have a clipboard.
     const area = document.createElement("textarea");
     area.value = text;
     area.className = "unseen";
