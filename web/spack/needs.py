@@ -58,7 +58,7 @@ FEW_ROWS = 5_000
 LANGUAGES = ("c", "cxx", "fortran")
 """What a compiler provides to the specs of Spack 1.0 and newer."""
 
-VERSIONS_SQL = "select value from packages, json_each(versions) where name = ?"
+VERSIONS_SQL = "select distinct value from packages, json_each(versions) where ? in ('', name)"
 
 COMPILERS_SQL = """
     select distinct listed.value from packages, json_each(compilers) as listed
@@ -200,7 +200,7 @@ class Needs:
             clauses.append("package = ?")
             values.append(node.words[0])
         if node.versions:
-            listed = connection.execute(VERSIONS_SQL, node.words)
+            listed = connection.execute(VERSIONS_SQL, node.words or ("",))
             fitting = [version for (version,) in listed if _fits(version, node.versions)]
             clauses.append("version in (select value from json_each(?))")
             values.append(json.dumps(fitting))

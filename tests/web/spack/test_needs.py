@@ -260,6 +260,11 @@ async def test_what_means_nothing_is_said(text: str, said: str, cache_site: Data
     assert said in of_sql.json()["error"]
 
 
+async def test_a_hash_can_have_a_version(cache_site: Datasette) -> None:
+    assert len(await hashes(cache_site, _needs=f"^/{ZLIB}@2.2")) == 18
+    assert await hashes(cache_site, _needs=f"^/{ZLIB}@9") == []
+
+
 async def test_only_a_whole_hash_is_needed_by(cache_site: Datasette) -> None:
     answer = await cache_site.client.get("/spack-cache/specs.json?_needed_by=abc")
 
